@@ -1,0 +1,79 @@
+# sqlite-ner: named entity recognition inside SQLite.
+#
+#   make demo     install what is missing, build, and show ner() at work
+#   make test     install what is missing, build, and run every test
+#   make help     all targets
+
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter
+BUILD   ?= build
+
+UNAME := $(shell uname -s)
+ifeq ($(UNAME),Darwin)
+  EXT     := dylib
+  SHARED  := -dynamiclib -undefined dynamic_lookup
+  BREW    := $(shell brew --prefix 2>/dev/null)
+  CPATHS  := -I$(BREW)/include -I$(BREW)/opt/openblas/include -I$(BREW)/opt/sqlite/include
+  LDPATHS := -L$(BREW)/lib -L$(BREW)/opt/openblas/lib -L$(BREW)/opt/sqlite/lib
+else
+  EXT     := so
+  SHARED  := -shared -Wl,-z,defs -Wl,-z,nodelete
+endif
+
+NER_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -pthread $(WARN) -Iinclude -Isrc $(CPATHS)
+LIBS := $(LDPATHS) -lutf8proc -lopenblas -lm -pthread
+
+MODEL := models/ner-small.safetensors
+SRC := sqlite-ner.c $(wildcard src/*.c)
+OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
+LIB := $(BUILD)/ner.$(EXT)
+
+.PHONY: all deps demo test unit bench eval asan tsan fuzz oom format lint install clean help
+all: $(LIB)
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## deps     install the packages a fresh Debian, Ubuntu or Homebrew machine lacks
+DEB := gcc libc6-dev make sqlite3 libsqlite3-dev libopenblas-dev libutf8proc-dev libcmocka-dev
+deps:
+	@sh tests/deps.sh $(DEB)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(NER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# The model's bytes are part of bundled.o (.incbin).
+$(BUILD)/obj/src/bundled.o: $(MODEL)
+
+$(LIB): $(OBJ)
+	$(CC) $(SHARED) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
+
+# Unit tests link the sources themselves, with SQLite as a library.
+TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+TEST_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(SRC))
+$(BUILD)/obj-core/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP -c $< -o $@
+$(BUILD)/obj-core/src/bundled.o: $(MODEL)
+$(BUILD)/tests/%: tests/%.c $(TEST_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
+
+## demo     build, and run ner() over a small table of sentences
+demo: deps
+	@$(MAKE) --no-print-directory $(LIB)
+	@sqlite3 -cmd '.load $(BUILD)/ner' < sql/demo.sql
+
+## test     build, and run every test
+test: deps
+	@$(MAKE) --no-print-directory unit
+unit: $(LIB) $(TESTS)
+	@BUILD=$(BUILD) sh tests/run.sh
+
+## clean    remove what was built
+clean:
+	rm -rf $(BUILD)
+
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TESTS:=.d)

@@ -1,0 +1,129 @@
+/*
+** ner.h - named entity recognition in plain C: the interface for programs.
+**
+** The same engine that answers SELECT ... FROM ner(...) inside SQLite, for a
+** C program that has text in hand:
+**
+**     struct ner_err err = {0};
+**     struct ner_model *model = NULL;
+**     struct ner_entities found = {0};
+**     if( ner_model_open("models/distilbert-NER", NER_PRECISION_FILE, &model, &err)
+**      || ner_extract(model, text, strlen(text), NULL, &found, &err) )
+**       fprintf(stderr, "%s\n", err.msg);
+**     for(size_t i = 0; i < found.n; i++)
+**       printf("%s %.3f %.*s\n", found.entity[i].label, found.entity[i].score,
+**              (int)(found.entity[i].end_byte - found.entity[i].start_byte),
+**              text + found.entity[i].start_byte);
+**     ner_entities_free(&found);
+**     ner_model_unref(model);
+**
+** Every function that can fail returns NER_OK (0) or another NER_ code and
+** then fills the caller's `struct ner_err`. Nothing here prints, exits or
+** changes the process. A model is immutable and may be used by any number of
+** threads at once.
+**
+** JSON (configurations, headers) is read by SQLite's own functions: a program
+** that does not load the library as an extension compiles it with
+** -DSQLITE_CORE and links SQLite.
+*/
+#ifndef NER_H
+#define NER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NER_VERSION "0.1.0"
+
+#if defined(_WIN32)
+#define NER_API __declspec(dllexport)
+#else
+#define NER_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  NER_OK = 0,
+  NER_ERROR,     /* what the message says */
+  NER_NOMEM,     /* out of memory */
+  NER_INTERRUPT, /* stopped because the caller asked for it */
+};
+
+/* Where a function that failed says why: "what went wrong; what to do". */
+struct ner_err {
+  int code; /* NER_ code, NER_OK while nothing has failed */
+  char msg[600];
+};
+
+/* How weights are held in memory. */
+enum ner_precision {
+  NER_PRECISION_FILE = 0, /* as the file holds them (F16 and BF16 widen to f32) */
+  NER_PRECISION_F32,
+  NER_PRECISION_INT8,
+};
+
+/* How the labels of a word's pieces become the word's, as Hugging Face
+** defines it (transformers, TokenClassificationPipeline). */
+enum ner_aggregation {
+  NER_AGGREGATION_FIRST = 0, /* the first piece speaks for the word */
+  NER_AGGREGATION_SIMPLE,    /* every piece by itself */
+  NER_AGGREGATION_AVERAGE,   /* mean of the pieces' probabilities */
+  NER_AGGREGATION_MAX,       /* the piece that is surest */
+};
+
+struct ner_options {
+  enum ner_aggregation aggregation;
+  double threshold; /* entities scoring below are left out; 0 keeps all */
+};
+
+/* One entity. Spans are half open; text + start_byte .. end_byte is the
+** verbatim entity. */
+struct ner_entity {
+  const char *label; /* "PER"; belongs to the model */
+  float score;       /* mean probability, 0..1 */
+  uint32_t start, end;           /* code points */
+  uint32_t start_byte, end_byte; /* bytes of UTF-8 */
+};
+
+struct ner_entities {
+  struct ner_entity *entity; /* [n], in the order of the text */
+  size_t n;
+};
+
+struct ner_model;
+
+NER_API const char *ner_version(void);
+
+/* Opens a Hugging Face model directory, or one .safetensors file written by
+** ner_convert(). The caller holds one reference. */
+NER_API int ner_model_open(const char *path, enum ner_precision precision,
+                           struct ner_model **out, struct ner_err *err);
+
+/* Opens the model that is embedded in the library. */
+NER_API int ner_model_open_bundled(struct ner_model **out, struct ner_err *err);
+
+NER_API struct ner_model *ner_model_ref(struct ner_model *model);
+NER_API void ner_model_unref(struct ner_model *model); /* NULL is fine */
+
+/* Finds the entities of one text of n_bytes (any length, any bytes: ill-formed
+** UTF-8 counts as U+FFFD). options NULL: first, no threshold. `out` is to be
+** given to ner_entities_free(). */
+NER_API int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
+                        const struct ner_options *options, struct ner_entities *out,
+                        struct ner_err *err);
+NER_API void ner_entities_free(struct ner_entities *entities);
+
+/* Writes the model at `source` as one self-contained file that opens in
+** milliseconds. */
+NER_API int ner_convert(const char *source, const char *target, enum ner_precision precision,
+                        struct ner_err *err);
+
+/* Threads used for inference, the caller's included. n <= 0 only asks. */
+NER_API int ner_threads(int n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,78 @@
+/*
+** base.h - what every other file needs: errors, memory, sizes that cannot
+** overflow.
+**
+** Row-major everywhere; a linear layer's W is [out, in]. Spans are half open.
+** Sizes carry their unit in the name: _bytes, _tok, _ms.
+*/
+#ifndef NER_BASE_H
+#define NER_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "ner.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Records a failure and returns its code, so that a guard reads
+**   if( n > limit ) return ner_fail(err, NER_ERROR, "config.json: n_heads is %d; ...", n);
+** The first message wins: an outer layer adds a prefix with ner_fail_prefix()
+** rather than overwriting it. The message does not begin with "ner: ": the SQL
+** edge adds that. err may be NULL. */
+int ner_fail(struct ner_err *err, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void ner_fail_prefix(struct ner_err *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+int ner_fail_nomem(struct ner_err *err); /* returns NER_NOMEM */
+
+/* The allocator seam: all heap memory of the library comes from here, so that a
+** test can make the n-th allocation fail (-DNER_TEST_ALLOC: the three functions
+** below are then the test's own). */
+#ifdef NER_TEST_ALLOC
+void *ner_test_malloc(size_t n_bytes);
+void *ner_test_realloc(void *old, size_t n_bytes);
+void ner_test_free(void *p);
+#define NER_MALLOC(n) ner_test_malloc(n)
+#define NER_REALLOC(p, n) ner_test_realloc(p, n)
+#define NER_FREE(p) ner_test_free(p)
+#else
+#include <stdlib.h>
+#define NER_MALLOC(n) malloc(n)
+#define NER_REALLOC(p, n) realloc(p, n)
+#define NER_FREE(p) free(p)
+#endif
+
+/* n * size bytes; NULL when that overflows or memory is out. */
+void *ner_alloc(size_t n, size_t size);
+void *ner_calloc(size_t n, size_t size);
+/* As ner_alloc, aligned to 64 bytes; to be freed with ner_aligned_free. */
+void *ner_aligned_alloc(size_t n, size_t size);
+void ner_aligned_free(void *p);
+/* Grows *array (elements of `size` bytes) to hold at least `need`, doubling
+** *cap. Returns NER_OK or NER_NOMEM and then leaves the array as it was. */
+int ner_grow(void **array, size_t *cap, size_t need, size_t size);
+char *ner_strndup(const char *s, size_t n);
+
+/* Overflow-checked arithmetic for numbers that come from files. true: *out is
+** right. */
+static inline bool ner_mul_u64(uint64_t a, uint64_t b, uint64_t *out) {
+  return !__builtin_mul_overflow(a, b, out);
+}
+static inline bool ner_add_u64(uint64_t a, uint64_t b, uint64_t *out) {
+  return !__builtin_add_overflow(a, b, out);
+}
+static inline size_t ner_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+/* How a long computation learns that it should end. NULL: never. Only ever
+** called on the thread that started the computation. */
+struct ner_stop {
+  bool (*asked)(void *arg);
+  void *arg;
+};
+static inline bool ner_stop_asked(const struct ner_stop *stop) {
+  return stop && stop->asked && stop->asked(stop->arg);
+}
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,59 @@
+#!/bin/sh
+# run.sh - runs every test and closes with "N passed, N failed".
+#
+# C tests (build/tests/test_*) print TAP through cmocka. SQL tests (tests/sql/NAME.sql) run in
+# the sqlite3 shell and must print tests/sql/NAME.out to the letter. Shell tests
+# (tests/sh/*.sh) exit 0 when all is well, 77 when they cannot run here.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+export BUILD="$build" CMOCKA_MESSAGE_OUTPUT=TAP
+sqlite=${SQLITE:-sqlite3}
+passed=0 failed=0 skipped=0
+log=$build/test.log
+: >"$log"
+
+verdict() { # STATUS NAME
+  case $1 in
+    0) passed=$((passed + 1)) ;;
+    77) skipped=$((skipped + 1)); echo "skipped: $2" ;;
+    *) failed=$((failed + 1)); echo "FAILED: $2" ;;
+  esac
+}
+
+for t in "$build"/tests/test_*; do
+  case $t in *.d|*.o) continue ;; esac
+  [ -x "$t" ] || continue
+  out=$("$t" 2>&1); rc=$?
+  printf '== %s\n%s\n' "$t" "$out" >>"$log"
+  p=$(printf '%s\n' "$out" | grep -c '^ok')
+  f=$(printf '%s\n' "$out" | grep -c '^not ok')
+  s=$(printf '%s\n' "$out" | grep -ci '^ok.*# skip')
+  passed=$((passed + p - s)) failed=$((failed + f)) skipped=$((skipped + s))
+  if [ "$f" -gt 0 ]; then printf '%s\n' "$out" | grep -v '^ok'; fi
+  # A crash leaves no "not ok" line behind.
+  if [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; then
+    failed=$((failed + 1)); echo "FAILED: $t exited with $rc"; printf '%s\n' "$out" | tail -n 30
+  fi
+done
+
+for t in tests/sql/*.sql; do
+  [ -f "$t" ] || continue
+  "$sqlite" -batch -cmd ".load $build/ner" :memory: <"$t" >"$build/test.out" 2>&1
+  diff -u "${t%.sql}.out" "$build/test.out" >"$build/test.diff" 2>&1
+  rc=$?
+  verdict $rc "$t"
+  [ $rc -eq 0 ] || head -n 40 "$build/test.diff"
+done
+
+for t in tests/sh/*.sh; do
+  [ -f "$t" ] || continue
+  out=$(sh "$t" 2>&1); rc=$?
+  printf '== %s\n%s\n' "$t" "$out" >>"$log"
+  verdict $rc "$t"
+  [ $rc -eq 0 ] || [ $rc -eq 77 ] || printf '%s\n' "$out" | tail -n 30
+done
+
+if [ "$skipped" -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"
+else echo "$passed passed, $failed failed"; fi
+[ "$failed" -eq 0 ]
