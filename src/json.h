@@ -1,8 +1,14 @@
 /*
 ** json.h - reading JSON through SQLite's own functions; we write no parser.
 **
+**     if( (rc = ner_json_open(text, n_bytes, "config.json", &json, err)) ) return rc;
+**     rc = ner_json_int(json, "$.n_layers", &layers, err);
+**     if( rc == NER_OK ) rc = ner_json_each(json, "$.id2label", on_label, &labels, err);
+**     ner_json_close(json);
+**
 ** A document lives in a private in-memory connection. Strict RFC 8259 and valid
-** UTF-8 without NUL are required. `what` (a file name) begins every error.
+** UTF-8 are required; NUL (also as \u0000), lone surrogates and nesting deeper
+** than 64 are refused. `what` (a file name) begins every error.
 */
 #ifndef NER_JSON_H
 #define NER_JSON_H
@@ -27,7 +33,7 @@ enum ner_json_type {
 
 /* One member of an object or array, as ner_json_each gives it. */
 struct ner_json_item {
-  const char *key; /* object: the name, unescaped, may hold NUL bytes (see n_key) */
+  const char *key; /* object: the name, unescaped; array: NULL */
   size_t n_key;
   int64_t index; /* array: position */
   enum ner_json_type type;
@@ -41,7 +47,8 @@ int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner
                   struct ner_err *err);
 void ner_json_close(struct ner_json *json);
 
-/* path as in SQLite: "$.id2label", "$". A missing value is NER_JSON_MISSING. */
+/* path as in SQLite: "$.id2label", "$". A missing value is NER_JSON_MISSING.
+** Should memory run out, the calls that follow say so. */
 enum ner_json_type ner_json_type_at(struct ner_json *json, const char *path);
 /* Optional values: *out keeps what it has when the value is missing or null;
 ** another type is an error that names it. */
@@ -51,12 +58,17 @@ int ner_json_bool(struct ner_json *json, const char *path, bool *out, struct ner
 /* *out is a fresh string (NER_FREE) or NULL when missing or null. */
 int ner_json_string(struct ner_json *json, const char *path, char **out, struct ner_err *err);
 
+/* Called for each member; item is valid during the call. A code other than NER_OK
+** ends the walk and is returned. */
+typedef int (*ner_json_fn)(void *arg, const struct ner_json_item *item, struct ner_err *err);
+
 /* Calls fn for each member of the object or array at `path`, in the order of the
-** file, duplicates included; item is valid during the call. fn's code other than
-** NER_OK ends the walk and is returned. Missing: no calls, NER_OK. */
-int ner_json_each(struct ner_json *json, const char *path,
-                  int (*fn)(void *arg, const struct ner_json_item *item, struct ner_err *err),
-                  void *arg, struct ner_err *err);
+** file, duplicates included. Missing or null: no calls, NER_OK. */
+int ner_json_each(struct ner_json *json, const char *path, ner_json_fn fn, void *arg,
+                  struct ner_err *err);
+/* The same over an item that is itself an object or array, from inside its call. */
+int ner_json_each_in(struct ner_json *json, const struct ner_json_item *item, ner_json_fn fn,
+                     void *arg, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif
