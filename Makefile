@@ -18,10 +18,13 @@ ifeq ($(UNAME),Darwin)
   LDPATHS := -L$(BREW)/lib -L$(BREW)/opt/openblas/lib -L$(BREW)/opt/sqlite/lib
 else
   EXT     := so
-  SHARED  := -shared -Wl,-z,defs -Wl,-z,nodelete
+  # nodelete: worker threads must never outlive their code. defs: no symbol left undefined,
+  # except in a sanitizer's build, whose runtime is preloaded.
+  SHARED  := -shared -Wl,-z,nodelete $(if $(SAN),,-Wl,-z,defs)
 endif
 
-NER_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -pthread $(WARN) -Iinclude -Isrc $(CPATHS)
+# SAN=address,undefined or SAN=thread builds with that sanitizer.
+NER_CFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -pthread $(WARN) -Iinclude -Isrc $(CPATHS)
 LIBS := $(LDPATHS) -lutf8proc -lopenblas -lm -pthread
 
 MODEL := models/ner-small.safetensors
@@ -48,7 +51,7 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/obj/src/bundled.o: $(MODEL)
 
 $(LIB): $(OBJ)
-	$(CC) $(SHARED) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
+	$(CC) $(SHARED) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
 
 # Unit tests link the sources themselves, with SQLite as a library.
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
@@ -70,7 +73,29 @@ demo: deps
 test: deps
 	@$(MAKE) --no-print-directory unit
 unit: $(LIB) $(TESTS)
-	@BUILD=$(BUILD) sh tests/run.sh
+	@BUILD=$(BUILD) PRELOAD="$(PRELOAD)" sh tests/run.sh
+
+## eval     precision, recall and F1 on a CoNLL file: make eval FILE=... [LOAD=path] [MODEL=name]
+eval: deps
+	@test -n "$(FILE)" || { echo 'eval: no file; say make eval FILE=path/to/file.txt'; exit 1; }
+	@test -r "$(FILE)" || { echo 'eval: $(FILE) cannot be read'; exit 1; }
+	@$(MAKE) --no-print-directory $(LIB)
+	@sqlite3 -bail -cmd '.load $(BUILD)/ner' -cmd '.parameter init' -cmd '.parameter set :file "$(FILE)"' \
+	  $(if $(LOAD),-cmd "SELECT ner_load('evaluated', '$(LOAD)') IS NULL AS loaded" -cmd '.parameter set :model evaluated') \
+	  $(if $(MODEL),-cmd '.parameter set :model "$(MODEL)"') :memory: < sql/evaluate.sql
+
+## asan     every test under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+asan: deps
+	@$(MAKE) --no-print-directory unit BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS="-O1 -g" \
+	  PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
+
+## bench    tokens per second by precision and shape; with PEERS set, beside onnxruntime
+BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(wildcard tests/bench/*.c))
+$(BUILD)/bench: $(BENCH_OBJ) $(TEST_OBJ)
+	$(CC) $(CFLAGS) $(BENCH_OBJ) $(TEST_OBJ) -o $@ -lsqlite3 $(LIBS)
+bench: deps
+	@$(MAKE) --no-print-directory $(BUILD)/bench
+	@BUILD=$(BUILD) sh tests/bench/run.sh
 
 ## clean    remove what was built
 clean:

@@ -9,6 +9,11 @@ cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 export BUILD="$build" CMOCKA_MESSAGE_OUTPUT=TAP
 sqlite=${SQLITE:-sqlite3}
+# Under a sanitizer the extension needs its runtime before the shell starts.
+preload=${PRELOAD:-}
+export PRELOAD="$preload"
+# What the shell itself or its libraries keep until exit is not ours to mend.
+export LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0
 passed=0 failed=0 skipped=0
 log=$build/test.log
 : >"$log"
@@ -39,7 +44,7 @@ done
 
 for t in tests/sql/*.sql; do
   [ -f "$t" ] || continue
-  "$sqlite" -batch -cmd ".load $build/ner" :memory: <"$t" >"$build/test.out" 2>&1
+  LD_PRELOAD="$preload" "$sqlite" -batch -cmd ".load $build/ner" :memory: <"$t" >"$build/test.out" 2>&1
   diff -u "${t%.sql}.out" "$build/test.out" >"$build/test.diff" 2>&1
   rc=$?
   verdict $rc "$t"
