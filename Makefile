@@ -27,7 +27,7 @@ endif
 NER_CFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -pthread $(WARN) -Iinclude -Isrc $(CPATHS)
 LIBS := $(LDPATHS) -lutf8proc -lopenblas -lm -pthread
 
-MODEL := models/ner-small.safetensors
+BUNDLED := models/ner-small.safetensors
 SRC := sqlite-ner.c $(wildcard src/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
 LIB := $(BUILD)/ner.$(EXT)
@@ -48,7 +48,7 @@ $(BUILD)/obj/%.o: %.c
 	$(CC) $(NER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The model's bytes are part of bundled.o (.incbin).
-$(BUILD)/obj/src/bundled.o: $(MODEL)
+$(BUILD)/obj/src/bundled.o: $(BUNDLED)
 
 $(LIB): $(OBJ)
 	$(CC) $(SHARED) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
@@ -59,7 +59,7 @@ TEST_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(SRC))
 $(BUILD)/obj-core/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP -c $< -o $@
-$(BUILD)/obj-core/src/bundled.o: $(MODEL)
+$(BUILD)/obj-core/src/bundled.o: $(BUNDLED)
 $(BUILD)/tests/%: tests/%.c $(TEST_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include "ner.h"
 
 #pragma GCC visibility push(hidden)
@@ -37,7 +38,6 @@ void ner_test_free(void *p);
 #define NER_REALLOC(p, n) ner_test_realloc(p, n)
 #define NER_FREE(p) ner_test_free(p)
 #else
-#include <stdlib.h>
 #define NER_MALLOC(n) malloc(n)
 #define NER_REALLOC(p, n) realloc(p, n)
 #define NER_FREE(p) free(p)

@@ -47,7 +47,8 @@ static int open_regular(const char *path, int *fd, size_t *n_bytes, struct ner_e
   }
   if( !S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > SIZE_MAX ) {
     close(*fd);
-    return ner_fail(err, NER_ERROR, "%s: not an ordinary file", path);
+    return ner_fail(err, NER_ERROR, "%s: not an ordinary file; give a model file or directory",
+                    path);
   }
   *n_bytes = (size_t)st.st_size;
   return NER_OK;
@@ -67,8 +68,10 @@ int ner_file_map(const char *path, struct ner_mapping *out, struct ner_err *err)
     return NER_OK;
   }
   bytes = mmap(NULL, out->n_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-  if( bytes == MAP_FAILED ) rc = fail_errno(err, path, "map into memory");
-  else out->bytes = bytes;
+  if( bytes == MAP_FAILED )
+    rc = fail_errno(err, path, "map into memory");
+  else
+    out->bytes = bytes;
   close(fd);
   return rc;
 }
@@ -163,8 +166,10 @@ int ner_file_write_commit(struct ner_file_writer *w, struct ner_err *err) {
   if( fsync(w->fd) != 0 ) rc = fail_errno(err, w->path, "be written");
   if( close(w->fd) != 0 && rc == NER_OK ) rc = fail_errno(err, w->path, "be written");
   if( rc == NER_OK && rename(w->temp, w->path) != 0 ) rc = fail_errno(err, w->path, "be replaced");
-  if( rc ) unlink(w->temp);
-  else sync_directory(w->temp);
+  if( rc )
+    unlink(w->temp);
+  else
+    sync_directory(w->temp);
   NER_FREE(w->temp);
   return rc;
 }

@@ -16,7 +16,7 @@
 SQLITE_EXTENSION_INIT3
 
 #define MAX_DEPTH 64 /* of a document; ours need four */
-#define MAX_NEST 4   /* walks inside walks */
+#define MAX_NEST  4  /* walks inside walks */
 
 struct ner_json {
   sqlite3 *db;
@@ -38,11 +38,14 @@ static int bad_text(struct ner_err *err, const char *what, const char *why, size
 static int hex4(const unsigned char *s, const unsigned char *end) {
   int value = 0;
   if( end - s < 4 ) return -1;
-  for(int i = 0; i < 4; i++) {
+  for( int i = 0; i < 4; i++ ) {
     int c = s[i], digit;
-    if( c >= '0' && c <= '9' ) digit = c - '0';
-    else if( (c | 32) >= 'a' && (c | 32) <= 'f' ) digit = (c | 32) - 'a' + 10;
-    else return -1;
+    if( c >= '0' && c <= '9' )
+      digit = c - '0';
+    else if( (c | 32) >= 'a' && (c | 32) <= 'f' )
+      digit = (c | 32) - 'a' + 10;
+    else
+      return -1;
     value = value * 16 + digit;
   }
   return value;
@@ -79,8 +82,7 @@ static int check_text(const char *text, size_t n_bytes, const char *what, struct
       s += n;
       continue;
     }
-    if( c == 0 || (in_string && c < 0x20) )
-      return bad_text(err, what, "a control character", at);
+    if( c == 0 || (in_string && c < 0x20) ) return bad_text(err, what, "a control character", at);
     if( in_string && c == '\\' ) {
       int n = check_escape(s, end);
       if( n == 0 ) return bad_text(err, what, "an escape that stands for no character", at);
@@ -111,15 +113,26 @@ static int prepare(struct ner_json *json, const char *sql, sqlite3_stmt **out,
   return NER_OK;
 }
 
+/* json_type() tells malformed JSON from a lack of memory, json_valid() refuses
+** JSON5. Up to 3.44 json_valid() also says no when memory is short: then a second
+** look says yes, or json_type() fails. */
 static int check_valid(struct ner_json *json, struct ner_err *err) {
   sqlite3_stmt *stmt = NULL;
-  int rc = prepare(json, "SELECT json_valid(?1)", &stmt, err), valid = 0;
+  bool valid = false, malformed = false;
+  int rc = prepare(json, "SELECT json_valid(?1), json_type(?1)", &stmt, err);
   if( rc ) return rc;
-  if( sqlite3_bind_text(stmt, 1, json->text, json->n_text, SQLITE_STATIC) != SQLITE_OK ||
-      sqlite3_step(stmt) != SQLITE_ROW )
+  if( sqlite3_bind_text(stmt, 1, json->text, json->n_text, SQLITE_STATIC) != SQLITE_OK )
     rc = fail_sqlite(json, err);
-  else
-    valid = sqlite3_column_int(stmt, 0);
+  for( int i = 0; i < 2 && rc == NER_OK && !valid && !malformed; i++ ) {
+    int step = sqlite3_step(stmt);
+    if( step == SQLITE_ROW )
+      valid = sqlite3_column_int(stmt, 0);
+    else if( step == SQLITE_ERROR )
+      malformed = true;
+    else
+      rc = fail_sqlite(json, err);
+    sqlite3_reset(stmt);
+  }
   sqlite3_finalize(stmt);
   if( rc == NER_OK && !valid )
     rc = ner_fail(err, NER_ERROR, "%s: not valid JSON; fetch the file again", json->what);
@@ -135,8 +148,10 @@ int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner
   *out = NULL;
 #ifndef SQLITE_CORE
   if( !sqlite3_api )
-    return ner_fail(err, NER_ERROR, "%s: no SQLite to read JSON with; load the library as an "
-                    "extension or compile it with -DSQLITE_CORE", what);
+    return ner_fail(err, NER_ERROR,
+                    "%s: no SQLite to read JSON with; load the library as an "
+                    "extension or compile it with -DSQLITE_CORE",
+                    what);
 #endif
   if( (rc = check_text(text, n_bytes, what, err)) ) return rc;
   json = ner_calloc(1, sizeof *json);
@@ -144,20 +159,24 @@ int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner
   json->text = ner_strndup(text, n_bytes);
   json->n_text = (int)n_bytes;
   json->what = ner_strndup(what, strlen(what));
-  if( !json->text || !json->what ) rc = ner_fail_nomem(err);
+  if( !json->text || !json->what )
+    rc = ner_fail_nomem(err);
   else if( sqlite3_open_v2(":memory:", &json->db, flags, NULL) != SQLITE_OK )
     rc = fail_sqlite(json, err);
-  else rc = check_valid(json, err);
+  else
+    rc = check_valid(json, err);
   if( rc == NER_OK )
     rc = prepare(json, "SELECT json_type(?1, ?2), json_extract(?1, ?2)", &json->look, err);
-  if( rc ) ner_json_close(json);
-  else *out = json;
+  if( rc )
+    ner_json_close(json);
+  else
+    *out = json;
   return rc;
 }
 
 void ner_json_close(struct ner_json *json) {
   if( !json ) return;
-  for(int i = 0; i < MAX_NEST; i++) sqlite3_finalize(json->each[i]);
+  for( int i = 0; i < MAX_NEST; i++ ) sqlite3_finalize(json->each[i]);
   sqlite3_finalize(json->look);
   sqlite3_close(json->db);
   NER_FREE(json->text);
@@ -168,12 +187,12 @@ void ner_json_close(struct ner_json *json) {
 /* json_type()'s word for it; an integer beyond int64 counts as REAL. */
 static enum ner_json_type type_of(sqlite3_stmt *stmt, int type_column, int value_column) {
   static const char *const names[] = {
-      [NER_JSON_NULL] = "null",       [NER_JSON_FALSE] = "false", [NER_JSON_TRUE] = "true",
-      [NER_JSON_INTEGER] = "integer", [NER_JSON_REAL] = "real",   [NER_JSON_STRING] = "text",
+      [NER_JSON_NULL] = "null",       [NER_JSON_FALSE] = "false",  [NER_JSON_TRUE] = "true",
+      [NER_JSON_INTEGER] = "integer", [NER_JSON_REAL] = "real",    [NER_JSON_STRING] = "text",
       [NER_JSON_ARRAY] = "array",     [NER_JSON_OBJECT] = "object"};
   const char *name = (const char *)sqlite3_column_text(stmt, type_column);
   if( !name ) return NER_JSON_MISSING;
-  for(int i = NER_JSON_NULL; i <= NER_JSON_OBJECT; i++)
+  for( int i = NER_JSON_NULL; i <= NER_JSON_OBJECT; i++ )
     if( strcmp(name, names[i]) == 0 ) {
       if( i == NER_JSON_INTEGER && sqlite3_column_type(stmt, value_column) != SQLITE_INTEGER )
         return NER_JSON_REAL;
@@ -183,8 +202,9 @@ static enum ner_json_type type_of(sqlite3_stmt *stmt, int type_column, int value
 }
 
 static const char *type_name(enum ner_json_type type) {
-  static const char *const names[] = {"missing", "null",          "false",    "true",     "an integer",
-                                      "a number with a fraction", "a string", "an array", "an object"};
+  static const char *const names[] = {"missing",  "null",       "false",
+                                      "true",     "an integer", "a number with a fraction",
+                                      "a string", "an array",   "an object"};
   return names[type];
 }
 
@@ -220,7 +240,8 @@ static int wrong_type(struct ner_json *json, const char *path, enum ner_json_typ
 int ner_json_int(struct ner_json *json, const char *path, int64_t *out, struct ner_err *err) {
   enum ner_json_type type;
   int rc = look(json, path, &type, err);
-  if( rc == NER_OK && type == NER_JSON_INTEGER ) *out = sqlite3_column_int64(json->look, 1);
+  if( rc == NER_OK && type == NER_JSON_INTEGER )
+    *out = sqlite3_column_int64(json->look, 1);
   else if( rc == NER_OK && type > NER_JSON_NULL )
     rc = wrong_type(json, path, type, "an integer", err);
   sqlite3_reset(json->look);
@@ -269,7 +290,8 @@ static int fill_item(struct ner_json *json, sqlite3_stmt *stmt, struct ner_json_
   memset(item, 0, sizeof *item);
   item->type = type_of(stmt, 2, 3);
   if( item->type == NER_JSON_MISSING ) return fail_sqlite(json, err);
-  if( sqlite3_column_type(stmt, 1) == SQLITE_INTEGER ) item->index = sqlite3_column_int64(stmt, 1);
+  if( sqlite3_column_type(stmt, 1) == SQLITE_INTEGER )
+    item->index = sqlite3_column_int64(stmt, 1);
   else {
     item->key = (const char *)sqlite3_column_text(stmt, 1);
     item->n_key = (size_t)sqlite3_column_bytes(stmt, 1);
@@ -312,10 +334,12 @@ static int walk(struct ner_json *json, const char *text, int n_text, const char 
     }
     whole = type_of(stmt, 0, 0);
     if( whole == NER_JSON_NULL ) break;
-    if( whole == NER_JSON_MISSING ) rc = fail_sqlite(json, err);
+    if( whole == NER_JSON_MISSING )
+      rc = fail_sqlite(json, err);
     else if( whole < NER_JSON_ARRAY )
       rc = wrong_type(json, path, whole, "an object or an array", err);
-    else rc = fill_item(json, stmt, &item, err);
+    else
+      rc = fill_item(json, stmt, &item, err);
     if( rc == NER_OK ) rc = fn(arg, &item, err);
   }
   sqlite3_reset(stmt);

@@ -37,8 +37,8 @@ struct ner_json_item {
   size_t n_key;
   int64_t index; /* array: position */
   enum ner_json_type type;
-  int64_t integer; /* INTEGER */
-  double real;     /* INTEGER and REAL */
+  int64_t integer;    /* INTEGER */
+  double real;        /* INTEGER and REAL */
   const char *string; /* STRING: unescaped; ARRAY, OBJECT: its JSON text */
   size_t n_string;
 };

@@ -19,10 +19,11 @@ int ner_labels_set(struct ner_model *model, int64_t i, const char *name, size_t 
   int32_t n = model->config.n_labels;
   if( i < 0 || i >= n )
     return ner_fail(err, NER_ERROR,
-                    "%s: label number %lld, but %d labels must be numbered 0 to %d", what,
-                    (long long)i, n, n - 1);
+                    "%s: label number %lld, but %d labels must be numbered 0 to %d" NER_GET_ANEW,
+                    what, (long long)i, n, n - 1);
   if( model->label[i].name )
-    return ner_fail(err, NER_ERROR, "%s: label %lld is named twice", what, (long long)i);
+    return ner_fail(err, NER_ERROR, "%s: label %lld is named twice" NER_GET_ANEW, what,
+                    (long long)i);
   model->label[i].name = ner_strndup(name, n_bytes);
   return model->label[i].name ? NER_OK : ner_fail_nomem(err);
 }
@@ -38,16 +39,19 @@ static void take_apart(struct ner_label *label) {
 /* Bytes of `s` as a JSON string; written to `out` unless that is NULL. */
 static size_t quote_json(const char *s, char *out) {
   size_t n = 0;
-  for(const char *quote = "\"";; quote = NULL) {
+  for( const char *quote = "\"";; quote = NULL ) {
     if( out ) out[n] = '"';
     n++;
     if( !quote ) return n;
-    for(; *s; s++) {
+    for( ; *s; s++ ) {
       char c[8];
       int len;
-      if( *s == '"' || *s == '\\' ) len = snprintf(c, sizeof c, "\\%c", *s);
-      else if( (unsigned char)*s < 0x20 ) len = snprintf(c, sizeof c, "\\u%04x", (unsigned)*s);
-      else len = snprintf(c, sizeof c, "%c", *s);
+      if( *s == '"' || *s == '\\' )
+        len = snprintf(c, sizeof c, "\\%c", *s);
+      else if( (unsigned char)*s < 0x20 )
+        len = snprintf(c, sizeof c, "\\u%04x", (unsigned)*s);
+      else
+        len = snprintf(c, sizeof c, "%c", *s);
       if( out ) memcpy(out + n, c, (size_t)len);
       n += (size_t)len;
     }
@@ -58,11 +62,12 @@ static size_t quote_json(const char *s, char *out) {
 static char *labels_json(const struct ner_model *model) {
   size_t n = 3;
   char *text, *at;
-  for(int32_t i = 0; i < model->config.n_labels; i++) n += quote_json(model->label[i].name, NULL) + 1;
+  for( int32_t i = 0; i < model->config.n_labels; i++ )
+    n += quote_json(model->label[i].name, NULL) + 1;
   at = text = ner_alloc(n, 1);
   if( !text ) return NULL;
   *at++ = '[';
-  for(int32_t i = 0; i < model->config.n_labels; i++) {
+  for( int32_t i = 0; i < model->config.n_labels; i++ ) {
     if( i ) *at++ = ',';
     at += quote_json(model->label[i].name, at);
   }
@@ -73,13 +78,13 @@ static char *labels_json(const struct ner_model *model) {
 
 int ner_labels_finish(struct ner_model *model, const char *what, struct ner_err *err) {
   int32_t n = model->config.n_labels, n_tags = 0;
-  for(int32_t i = 0; i < n; i++) {
+  for( int32_t i = 0; i < n; i++ ) {
     struct ner_label *label = &model->label[i];
     if( !label->name )
-      return ner_fail(err, NER_ERROR, "%s: label %d of %d has no name", what, i, n);
+      return ner_fail(err, NER_ERROR, "%s: label %d of %d has no name" NER_GET_ANEW, what, i, n);
     take_apart(label);
     label->tag_id = n_tags;
-    for(int32_t j = 0; j < i && label->tag_id == n_tags; j++)
+    for( int32_t j = 0; j < i && label->tag_id == n_tags; j++ )
       if( strcmp(model->label[j].tag, label->tag) == 0 ) label->tag_id = model->label[j].tag_id;
     if( label->tag_id == n_tags ) n_tags++;
   }
@@ -89,7 +94,7 @@ int ner_labels_finish(struct ner_model *model, const char *what, struct ner_err 
 
 int ner_labels_number(struct ner_model *model, int64_t n, const char *what, struct ner_err *err) {
   int rc = ner_labels_new(model, n, what, err);
-  for(int32_t i = 0; i < n && rc == NER_OK; i++) {
+  for( int32_t i = 0; i < n && rc == NER_OK; i++ ) {
     char name[24];
     int len = snprintf(name, sizeof name, "LABEL_%d", i);
     rc = ner_labels_set(model, i, name, (size_t)len, what, err);

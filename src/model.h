@@ -27,7 +27,7 @@ struct ner_config {
 
 /* Rows of an embedding table as the file holds them; widened when looked up. */
 struct ner_embedding {
-  enum ner_dtype dtype;      /* F32, F16, BF16, or I8 with a scale per row */
+  enum ner_dtype dtype; /* F32, F16, BF16, or I8 with a scale per row */
   int32_t rows, width;
   const unsigned char *data; /* [rows, width], any alignment */
   const float *scale;        /* I8: [rows] */
@@ -53,11 +53,11 @@ struct ner_weights {
 /* A label taken apart once: "B-PER" is ('B', "PER"), anything without B- or I- is
 ** ('I', itself), as the reference does. */
 struct ner_label {
-  char *name;       /* "B-PER" */
-  char prefix;      /* 'B' or 'I' */
-  const char *tag;  /* points into name: "PER", "O", "LABEL_3" */
-  int32_t tag_id;   /* labels with the same tag share it */
-  bool outside;     /* "O": never an entity */
+  char *name;      /* "B-PER" */
+  char prefix;     /* 'B' or 'I' */
+  const char *tag; /* points into name: "PER", "O", "LABEL_3" */
+  int32_t tag_id;  /* labels with the same tag share it */
+  bool outside;    /* "O": never an entity */
 };
 
 struct ner_session;

@@ -1,31 +1,41 @@
 /*
 ** pipeline.h - texts → windows → packed batches → labels → spans.
 **
-** A text longer than the model takes runs in overlapping windows, cut between words where
-** possible; each token's probabilities come from the window where it has most
-** context on its poorer side; spans are formed once, over the whole text. Windows of all texts are packed
-** into batches without padding; whole batches go to the pool's workers, a lone
-** small batch is split over them inside the layers.
+**     struct ner_input in = {.utf8 = text, .n_bytes = n};
+**     struct ner_output out = {0};
+**     rc = ner_pipeline_run(model, &in, 1, &options, false, &out, NULL, &err);
+**     ... out.err, out.found ...
+**     ner_output_free(&out);
+**
+** A text longer than the model takes runs in overlapping windows (windows.h); each
+** token's probabilities come from the window where it has most context on its
+** poorer side; spans are formed once, over the whole text. Windows of all texts are
+** packed into batches without padding; whole batches go to the pool's workers, a
+** lone small batch is split over them inside the layers. None of that shows in
+** the results, not in a bit.
 */
 #ifndef NER_PIPELINE_H
 #define NER_PIPELINE_H
 
 #include "model.h"
 #include "pool.h"
+#include "windows.h"
 
 #pragma GCC visibility push(hidden)
 
-/* What is to be labelled: a text, or words that are already split (then
-** utf8/n_bytes is unused and tokens' spans are relative to their word). */
-struct ner_input {
-  const char *utf8;
-  size_t n_bytes;
-  const struct ner_slice *word; /* NULL: a text */
-  size_t n_words;
-};
 struct ner_slice {
   const char *utf8;
   size_t n_bytes;
+};
+
+/* What is to be labelled: a text, or words that are already split (then
+** utf8/n_bytes is unused, tokens' spans are relative to their word, tokens' `word` is
+** the index into `word`, and no spans are formed). */
+struct ner_input {
+  const char *utf8;
+  size_t n_bytes;
+  const struct ner_slice *word; /* [n_words]; NULL: a text */
+  size_t n_words;
 };
 
 /* What is known about it afterwards. */
@@ -37,21 +47,14 @@ struct ner_output {
 };
 void ner_output_free(struct ner_output *output); /* leaves {0} */
 
-/* Runs n inputs; outputs[n] must be zeroed. options NULL: tokens and probabilities only, no
-** spans. `keep_probs` false: probs and tokens are freed once spans are formed. A failure of one input
-** is in its own err; the return value speaks of the whole (out of memory,
-** interrupt, kernels), and then outputs hold nothing to be used but must still be freed. */
+/* Runs n inputs; outputs[n] must be zeroed. options NULL: tokens and probabilities
+** only, no spans. With options and without keep_probs, probs and tokens are freed
+** once spans are formed. A failure of one input is in its own err; the return value
+** speaks of the whole (out of memory, interrupt, settings), and then outputs hold
+** nothing to be used but must still be freed. `stop` is asked between batches. */
 int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, size_t n,
-                     const struct ner_options *options, bool keep_probs,
-                     struct ner_output *outputs, const struct ner_stop *stop, struct ner_err *err);
-
-/* Window w covers tokens [begin, end) and is believed for [keep_begin, keep_end). */
-struct ner_window {
-  uint32_t begin, end, keep_begin, keep_end;
-};
-/* Plans windows of at most max_tok tokens over `tokens`. Appends to *out. */
-int ner_windows_plan(const struct ner_tokens *tokens, uint32_t max_tok, struct ner_window **out,
-                     size_t *n, size_t *cap);
+                     const struct ner_options *options, bool keep_probs, struct ner_output *outputs,
+                     const struct ner_stop *stop, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

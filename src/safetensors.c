@@ -50,28 +50,39 @@ static const struct dtype {
   int bits;
   enum ner_dtype dtype;
 } dtypes[] = {
-    {"F32", 32, NER_DTYPE_F32},         {"F16", 16, NER_DTYPE_F16},
-    {"BF16", 16, NER_DTYPE_BF16},       {"I8", 8, NER_DTYPE_I8},
-    {"U8", 8, NER_DTYPE_U8},            {"I32", 32, NER_DTYPE_I32},
-    {"BOOL", 8, NER_DTYPE_OTHER},       {"F4", 4, NER_DTYPE_OTHER},
-    {"F6_E2M3", 6, NER_DTYPE_OTHER},    {"F6_E3M2", 6, NER_DTYPE_OTHER},
-    {"F8_E5M2", 8, NER_DTYPE_OTHER},    {"F8_E4M3", 8, NER_DTYPE_OTHER},
-    {"F8_E8M0", 8, NER_DTYPE_OTHER},    {"F8_E4M3FNUZ", 8, NER_DTYPE_OTHER},
-    {"F8_E5M2FNUZ", 8, NER_DTYPE_OTHER}, {"I16", 16, NER_DTYPE_OTHER},
-    {"U16", 16, NER_DTYPE_OTHER},       {"U32", 32, NER_DTYPE_OTHER},
-    {"C64", 64, NER_DTYPE_OTHER},       {"F64", 64, NER_DTYPE_OTHER},
-    {"I64", 64, NER_DTYPE_OTHER},       {"U64", 64, NER_DTYPE_OTHER},
+    {"F32", 32, NER_DTYPE_F32},
+    {"F16", 16, NER_DTYPE_F16},
+    {"BF16", 16, NER_DTYPE_BF16},
+    {"I8", 8, NER_DTYPE_I8},
+    {"U8", 8, NER_DTYPE_U8},
+    {"I32", 32, NER_DTYPE_I32},
+    {"BOOL", 8, NER_DTYPE_OTHER},
+    {"F4", 4, NER_DTYPE_OTHER},
+    {"F6_E2M3", 6, NER_DTYPE_OTHER},
+    {"F6_E3M2", 6, NER_DTYPE_OTHER},
+    {"F8_E5M2", 8, NER_DTYPE_OTHER},
+    {"F8_E4M3", 8, NER_DTYPE_OTHER},
+    {"F8_E8M0", 8, NER_DTYPE_OTHER},
+    {"F8_E4M3FNUZ", 8, NER_DTYPE_OTHER},
+    {"F8_E5M2FNUZ", 8, NER_DTYPE_OTHER},
+    {"I16", 16, NER_DTYPE_OTHER},
+    {"U16", 16, NER_DTYPE_OTHER},
+    {"U32", 32, NER_DTYPE_OTHER},
+    {"C64", 64, NER_DTYPE_OTHER},
+    {"F64", 64, NER_DTYPE_OTHER},
+    {"I64", 64, NER_DTYPE_OTHER},
+    {"U64", 64, NER_DTYPE_OTHER},
 };
 #define N_DTYPES (sizeof dtypes / sizeof dtypes[0])
 
 const char *ner_dtype_name(enum ner_dtype dtype) {
-  for(size_t i = 0; i < N_DTYPES; i++)
+  for( size_t i = 0; i < N_DTYPES; i++ )
     if( dtypes[i].dtype == dtype && dtype != NER_DTYPE_OTHER ) return dtypes[i].name;
   return "another type";
 }
 
 size_t ner_dtype_bytes(enum ner_dtype dtype) {
-  for(size_t i = 0; i < N_DTYPES; i++)
+  for( size_t i = 0; i < N_DTYPES; i++ )
     if( dtypes[i].dtype == dtype && dtype != NER_DTYPE_OTHER ) return (size_t)dtypes[i].bits / 8;
   return 0;
 }
@@ -100,10 +111,10 @@ static bool parse_numbers(const char *s, size_t n, uint64_t *out, int max, int *
   *n_out = 0;
   if( n < 2 || *s++ != '[' ) return false;
   if( *s == ']' ) return s + 1 == end;
-  for(;;) {
+  for( ;; ) {
     uint64_t value = 0;
     if( *n_out == max || s == end || *s < '0' || *s > '9' ) return false;
-    for(; s < end && *s >= '0' && *s <= '9'; s++)
+    for( ; s < end && *s >= '0' && *s <= '9'; s++ )
       if( !ner_mul_u64(value, 10, &value) || !ner_add_u64(value, (uint64_t)(*s - '0'), &value) )
         return false;
     out[(*n_out)++] = value;
@@ -122,7 +133,7 @@ static int on_tensor_field(void *arg, const struct ner_json_item *item, struct n
   if( key_is(item, "dtype") ) {
     if( p->seen_dtype || item->type != NER_JSON_STRING )
       return bad_tensor(p, err, "dtype is not one string");
-    for(size_t i = 0; i < N_DTYPES; i++)
+    for( size_t i = 0; i < N_DTYPES; i++ )
       if( strcmp(item->string, dtypes[i].name) == 0 ) p->dtype = &dtypes[i];
     if( !p->dtype ) return bad_tensor(p, err, "dtype is unknown");
     p->seen_dtype = true;
@@ -150,7 +161,7 @@ static int on_tensor_field(void *arg, const struct ner_json_item *item, struct n
 ** that an overflow before a zero counts, as in the reference. */
 static bool shape_bytes(const struct ner_tensor *tensor, int bits, uint64_t *out) {
   uint64_t n = 1;
-  for(int i = 0; i < tensor->rank; i++)
+  for( int i = 0; i < tensor->rank; i++ )
     if( !ner_mul_u64(n, tensor->shape[i], &n) ) return false;
   if( !ner_mul_u64(n, (uint64_t)bits, &n) || n % 8 != 0 ) return false;
   *out = n / 8;
@@ -227,7 +238,7 @@ static int place_tensors(struct ner_safetensors *file, const unsigned char *data
                          struct ner_err *err) {
   uint64_t at = 0;
   if( file->n_records ) qsort(file->record, file->n_records, sizeof *file->record, by_offset);
-  for(size_t i = 0; i < file->n_records; i++) {
+  for( size_t i = 0; i < file->n_records; i++ ) {
     struct record *r = &file->record[i];
     if( r->begin != at )
       return ner_fail(err, NER_ERROR,
@@ -240,10 +251,10 @@ static int place_tensors(struct ner_safetensors *file, const unsigned char *data
   if( at != n_bytes )
     return ner_fail(err, NER_ERROR, "%s: holds %llu bytes of data but its tensors take %llu" REMEDY,
                     file->name, (unsigned long long)n_bytes, (unsigned long long)at);
-  for(size_t i = 0; i < file->n_records; i++)
+  for( size_t i = 0; i < file->n_records; i++ )
     file->record[i].tensor.data = data + file->record[i].begin;
   if( file->n_records ) qsort(file->record, file->n_records, sizeof *file->record, by_name);
-  for(size_t i = 1; i < file->n_records; i++)
+  for( size_t i = 1; i < file->n_records; i++ )
     if( by_name(&file->record[i - 1], &file->record[i]) == 0 )
       return ner_fail(err, NER_ERROR, "%s: tensor '%s' is there twice" REMEDY, file->name,
                       file->record[i].tensor.name);
@@ -283,8 +294,10 @@ static int open_bytes(const unsigned char *bytes, size_t n_bytes, struct ner_map
   file->mapping = mapping;
   file->name = ner_strndup(what, strlen(what));
   rc = file->name ? parse_file(file, bytes, n_bytes, err) : ner_fail_nomem(err);
-  if( rc ) ner_safetensors_close(file);
-  else *out = file;
+  if( rc )
+    ner_safetensors_close(file);
+  else
+    *out = file;
   return rc;
 }
 
@@ -304,8 +317,8 @@ int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct 
 
 void ner_safetensors_close(struct ner_safetensors *file) {
   if( !file ) return;
-  for(size_t i = 0; i < file->n_records; i++) NER_FREE((void *)file->record[i].tensor.name);
-  for(size_t i = 0; i < file->n_pairs; i++) {
+  for( size_t i = 0; i < file->n_records; i++ ) NER_FREE((void *)file->record[i].tensor.name);
+  for( size_t i = 0; i < file->n_pairs; i++ ) {
     NER_FREE(file->pair[i].key);
     NER_FREE(file->pair[i].value);
   }
@@ -318,7 +331,9 @@ void ner_safetensors_close(struct ner_safetensors *file) {
 
 /* ---- what is in it ---- */
 
-size_t ner_safetensors_count(const struct ner_safetensors *file) { return file->n_records; }
+size_t ner_safetensors_count(const struct ner_safetensors *file) {
+  return file->n_records;
+}
 
 const struct ner_tensor *ner_safetensors_at(const struct ner_safetensors *file, size_t i) {
   return &file->record[i].tensor;
@@ -337,12 +352,14 @@ const struct ner_tensor *ner_safetensors_find(const struct ner_safetensors *file
 }
 
 const char *ner_safetensors_metadata(const struct ner_safetensors *file, const char *key) {
-  for(size_t i = 0; i < file->n_pairs; i++)
+  for( size_t i = 0; i < file->n_pairs; i++ )
     if( strcmp(file->pair[i].key, key) == 0 ) return file->pair[i].value;
   return NULL;
 }
 
-const char *ner_safetensors_name(const struct ner_safetensors *file) { return file->name; }
+const char *ner_safetensors_name(const struct ner_safetensors *file) {
+  return file->name;
+}
 
 /* ---- values ---- */
 
@@ -352,11 +369,13 @@ static float half_to_float(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, fraction = h & 0x3ff;
   uint32_t bits;
   float out;
-  if( exponent == 31 ) bits = sign | 0x7f800000u | fraction << 13;
-  else if( exponent ) bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
+  if( exponent == 31 )
+    bits = sign | 0x7f800000u | fraction << 13;
+  else if( exponent )
+    bits = sign | (exponent + 127 - 15) << 23 | fraction << 13;
   else if( fraction ) {
     exponent = 127 - 14;
-    for(; !(fraction & 0x400); exponent--) fraction <<= 1;
+    for( ; !(fraction & 0x400); exponent-- ) fraction <<= 1;
     bits = sign | exponent << 23 | (fraction & 0x3ff) << 13;
   } else
     bits = sign;
@@ -370,10 +389,11 @@ void ner_widen_f32(enum ner_dtype dtype, const unsigned char *data, uint64_t n, 
     memcpy(out, data, (size_t)n * 4);
     return;
   }
-  for(uint64_t i = 0; i < n; i++) {
+  for( uint64_t i = 0; i < n; i++ ) {
     uint16_t half;
     memcpy(&half, data + i * 2, 2);
-    if( dtype == NER_DTYPE_F16 ) out[i] = half_to_float(half);
+    if( dtype == NER_DTYPE_F16 )
+      out[i] = half_to_float(half);
     else {
       uint32_t bits = (uint32_t)half << 16;
       memcpy(&out[i], &bits, 4);

@@ -29,10 +29,12 @@ static int append(struct header *h, const char *s) {
 /* Names, keys and values are ours or UTF-8: only what JSON demands is escaped. */
 static int append_string(struct header *h, const char *s) {
   if( append(h, "\"") ) return NER_NOMEM;
-  for(; *s; s++) {
+  for( ; *s; s++ ) {
     char c[8] = {*s, 0};
-    if( *s == '"' || *s == '\\' ) snprintf(c, sizeof c, "\\%c", *s);
-    else if( (unsigned char)*s < 0x20 ) snprintf(c, sizeof c, "\\u%04x", (unsigned)*s);
+    if( *s == '"' || *s == '\\' )
+      snprintf(c, sizeof c, "\\%c", *s);
+    else if( (unsigned char)*s < 0x20 )
+      snprintf(c, sizeof c, "\\u%04x", (unsigned)*s);
     if( append(h, c) ) return NER_NOMEM;
   }
   return append(h, "\"");
@@ -46,7 +48,7 @@ static int append_number(struct header *h, uint64_t value) {
 
 static int append_metadata(struct header *h, const char *const *metadata) {
   if( append(h, "\"__metadata__\":{") ) return NER_NOMEM;
-  for(size_t i = 0; metadata[i]; i += 2)
+  for( size_t i = 0; metadata[i]; i += 2 )
     if( (i && append(h, ",")) || append_string(h, metadata[i]) || append(h, ":") ||
         append_string(h, metadata[i + 1]) )
       return NER_NOMEM;
@@ -57,7 +59,7 @@ static int append_tensor(struct header *h, const struct ner_tensor *tensor, uint
   if( append_string(h, tensor->name) || append(h, ":{\"dtype\":") ||
       append_string(h, ner_dtype_name(tensor->dtype)) || append(h, ",\"shape\":[") )
     return NER_NOMEM;
-  for(int i = 0; i < tensor->rank; i++)
+  for( int i = 0; i < tensor->rank; i++ )
     if( (i && append(h, ",")) || append_number(h, tensor->shape[i]) ) return NER_NOMEM;
   if( append(h, "],\"data_offsets\":[") || append_number(h, begin) || append(h, ",") ||
       append_number(h, begin + tensor->n_bytes) )
@@ -79,7 +81,7 @@ static int make_header(struct header *h, const struct ner_tensor *const *sorted,
                        const char *const *metadata) {
   uint64_t at = 0;
   if( append(h, "{") || (metadata && append_metadata(h, metadata)) ) return NER_NOMEM;
-  for(size_t i = 0; i < n; i++) {
+  for( size_t i = 0; i < n; i++ ) {
     if( ((i || metadata) && append(h, ",")) || append_tensor(h, sorted[i], at) ) return NER_NOMEM;
     at += sorted[i]->n_bytes;
   }
@@ -96,7 +98,7 @@ int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, si
   struct header header = {0};
   uint64_t n_header;
   int rc = sorted ? NER_OK : ner_fail_nomem(err);
-  for(size_t i = 0; i < n && sorted; i++) sorted[i] = &tensors[i];
+  for( size_t i = 0; i < n && sorted; i++ ) sorted[i] = &tensors[i];
   if( rc == NER_OK ) {
     qsort(sorted, n, sizeof *sorted, by_alignment);
     if( make_header(&header, sorted, n, metadata) ) rc = ner_fail_nomem(err);
@@ -105,10 +107,12 @@ int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, si
     n_header = header.n;
     rc = ner_file_write(&writer, &n_header, 8, err);
     if( rc == NER_OK ) rc = ner_file_write(&writer, header.text, header.n, err);
-    for(size_t i = 0; i < n && rc == NER_OK; i++)
+    for( size_t i = 0; i < n && rc == NER_OK; i++ )
       rc = ner_file_write(&writer, sorted[i]->data, sorted[i]->n_bytes, err);
-    if( rc == NER_OK ) rc = ner_file_write_commit(&writer, err);
-    else ner_file_write_abort(&writer);
+    if( rc == NER_OK )
+      rc = ner_file_write_commit(&writer, err);
+    else
+      ner_file_write_abort(&writer);
   }
   NER_FREE(header.text);
   NER_FREE(sorted);

@@ -28,12 +28,14 @@ struct ner_vocab;     /* pieces <-> ids */
 struct ner_tokenizer; /* rules + vocabulary + special tokens */
 
 /* From the bytes of a vocab.txt: line number = id, "\n" and "\r\n" ends. `what`
-** names the source in errors. The bytes are copied as far as needed. A piece
-** that stands twice keeps its last id. */
+** names the source in errors. The bytes are copied. A piece that stands twice
+** keeps its last id. */
 int ner_vocab_from_lines(const char *bytes, size_t n_bytes, const char *what,
                          struct ner_vocab **out, struct ner_err *err);
-/* From pieces one by one (tokenizer.json): new, then add for each, in any order;
-** ids must come out as 0..n-1 without holes when ner_vocab_finish() is called. */
+/* From pieces one by one (tokenizer.json): new, then add for each, in any order,
+** the same piece with the same id as often as you like; ids must come out as
+** 0..n-1 without holes when ner_vocab_finish() is called. Only ner_vocab_add,
+** finish and free may be called before that. Pieces must be valid UTF-8. */
 int ner_vocab_new(struct ner_vocab **out, struct ner_err *err);
 int ner_vocab_add(struct ner_vocab *vocab, const char *piece, size_t n_bytes, int64_t id,
                   struct ner_err *err);
@@ -41,13 +43,13 @@ int ner_vocab_finish(struct ner_vocab *vocab, const char *what, struct ner_err *
 void ner_vocab_free(struct ner_vocab *vocab);
 int32_t ner_vocab_size(const struct ner_vocab *vocab);
 int32_t ner_vocab_find(const struct ner_vocab *vocab, const char *piece, size_t n_bytes); /* -1 */
-/* The piece as it stands in the vocabulary ("##rk"), not terminated. */
+/* The piece as it stands in the vocabulary ("##rk"), not terminated; ids in range. */
 const char *ner_vocab_piece(const struct ner_vocab *vocab, int32_t id, size_t *n_bytes);
 /* Its length in code points, "##" included. */
 uint32_t ner_vocab_piece_cp(const struct ner_vocab *vocab, int32_t id);
 
-/* Takes the vocabulary over (also when it fails). Fails when [PAD], [UNK],
-** [CLS], [SEP] is missing from it ([MASK] and [PAD] may be). */
+/* Takes the vocabulary over (also when it fails). Fails when [UNK], [CLS] or
+** [SEP] is missing from it ([PAD] and [MASK] may be). `what` names it in errors. */
 int ner_tokenizer_new(struct ner_vocab *vocab, const struct ner_text_rules *rules, const char *what,
                       struct ner_tokenizer **out, struct ner_err *err);
 void ner_tokenizer_free(struct ner_tokenizer *tokenizer);

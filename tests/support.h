@@ -79,6 +79,11 @@ TEST_UNUSED char *test_read(const char *dir, const char *name, size_t *n) {
   return bytes;
 }
 
+TEST_UNUSED void test_remove(const char *dir, const char *name) {
+  char path[TEST_PATH];
+  assert_int_equal(remove(test_path(path, dir, name)), 0);
+}
+
 /* Replaces the first `from` in a text file by `to`. */
 TEST_UNUSED void test_edit(const char *dir, const char *name, const char *from, const char *to) {
   size_t n, at;
@@ -127,10 +132,22 @@ TEST_UNUSED struct tiny tiny_bert(void) {
   return t;
 }
 
-static const char *const tiny_vocab[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna",
-                                         "Anna",  "lives", "in",    "Rome",  "##e",    ".",
+static const char *const tiny_vocab[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]",  "anna",
+                                         "Anna",  "lives", "in",    "Rome",  "##e",     ".",
                                          "a",     "b",     "##a",   "##b",   "\xc3\xa9"};
 #define TINY_VOCAB ((int)(sizeof tiny_vocab / sizeof tiny_vocab[0]))
+
+/* The same vocabulary as a tokenizer.json, with rules of its own. */
+TEST_UNUSED const char tiny_tokenizer_json[] =
+    "{\"added_tokens\":[],\"truncation\":{\"x\":1},\"normalizer\":{\"type\":\"BertNormalizer\","
+    "\"clean_text\":false,\"handle_chinese_chars\":false,\"strip_accents\":true,"
+    "\"lowercase\":false},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
+    "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##"
+    "\","
+    "\"max_input_chars_per_word\":100,\"vocab\":{\"\\u00e9\":16,\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":"
+    "2,"
+    "\"[SEP]\":3,\"[MASK]\":4,\"anna\":5,\"Anna\":6,\"lives\":7,\"in\":8,\"Rome\":9,\"##e\":10,"
+    "\".\":11,\"a\":12,\"b\":13,\"##a\":14,\"##b\":15}}}";
 
 /* Tensors being collected. */
 struct tiny_weights {
@@ -151,10 +168,13 @@ static void tiny_store(float value, enum ner_dtype dtype, unsigned char *out) {
   uint32_t bits;
   uint16_t half;
   memcpy(&bits, &value, 4);
-  if( dtype == NER_DTYPE_F32 ) memcpy(out, &bits, 4);
+  if( dtype == NER_DTYPE_F32 )
+    memcpy(out, &bits, 4);
   else {
-    if( dtype == NER_DTYPE_BF16 ) half = (uint16_t)(bits >> 16);
-    else if( value == 0 ) half = 0;
+    if( dtype == NER_DTYPE_BF16 )
+      half = (uint16_t)(bits >> 16);
+    else if( value == 0 )
+      half = 0;
     else
       half = (uint16_t)((bits >> 16 & 0x8000) | (((bits >> 23 & 255) - 112) << 10) |
                         (bits >> 13 & 0x3ff));
@@ -177,7 +197,7 @@ static void tiny_add(struct tiny_weights *w, int rows, int cols, const char *pre
   t->shape[1] = (uint64_t)cols;
   t->n_bytes = n * ner_dtype_bytes(t->dtype);
   t->data = data;
-  for(uint64_t i = 0; i < n; i++)
+  for( uint64_t i = 0; i < n; i++ )
     tiny_store(tiny_random(&w->seed), t->dtype, data + i * ner_dtype_bytes(t->dtype));
 }
 
@@ -198,19 +218,23 @@ static void tiny_norm(struct tiny_weights *w, const char *prefix, const char *na
 }
 
 static void tiny_layer(struct tiny_weights *w, int i) {
-  static const char *const distil[] = {"attention.q_lin", "attention.k_lin", "attention.v_lin",
-                                       "attention.out_lin", "sa_layer_norm", "ffn.lin1",
-                                       "ffn.lin2", "output_layer_norm"};
-  static const char *const bert[] = {"attention.self.query", "attention.self.key",
-                                     "attention.self.value", "attention.output.dense",
-                                     "attention.output.LayerNorm", "intermediate.dense",
-                                     "output.dense", "output.LayerNorm"};
+  static const char *const distil[] = {"attention.q_lin",   "attention.k_lin",  "attention.v_lin",
+                                       "attention.out_lin", "sa_layer_norm",    "ffn.lin1",
+                                       "ffn.lin2",          "output_layer_norm"};
+  static const char *const bert[] = {"attention.self.query",
+                                     "attention.self.key",
+                                     "attention.self.value",
+                                     "attention.output.dense",
+                                     "attention.output.LayerNorm",
+                                     "intermediate.dense",
+                                     "output.dense",
+                                     "output.LayerNorm"};
   const char *const *names = w->tiny->bert ? bert : distil;
   int hidden = w->tiny->hidden, ffn = w->tiny->ffn;
   char p[64];
   snprintf(p, sizeof p,
            w->tiny->bert ? "bert.encoder.layer.%d." : "distilbert.transformer.layer.%d.", i);
-  for(int k = 0; k < 4; k++) tiny_linear(w, p, names[k], hidden, hidden);
+  for( int k = 0; k < 4; k++ ) tiny_linear(w, p, names[k], hidden, hidden);
   tiny_norm(w, p, names[4]);
   tiny_linear(w, p, names[5], ffn, hidden);
   tiny_linear(w, p, names[6], hidden, ffn);
@@ -233,12 +257,12 @@ TEST_UNUSED void tiny_write_weights(const char *dir, const struct tiny *tiny) {
     tiny_linear(w, "bert.pooler", ".dense", tiny->hidden, tiny->hidden); /* to be ignored */
   }
   tiny_norm(w, p, "LayerNorm");
-  for(int i = 0; i < tiny->layers; i++) tiny_layer(w, i);
+  for( int i = 0; i < tiny->layers; i++ ) tiny_layer(w, i);
   tiny_linear(w, "", "classifier", tiny->n_labels, tiny->hidden);
   if( ner_safetensors_write(test_path(path, dir, "model.safetensors"), w->tensor, w->n, metadata,
                             &err) )
     fail_msg("%s", err.msg);
-  for(size_t i = 0; i < w->n; i++) free((void *)w->tensor[i].data);
+  for( size_t i = 0; i < w->n; i++ ) free((void *)w->tensor[i].data);
   free(w);
 }
 
@@ -263,7 +287,7 @@ TEST_UNUSED void tiny_write_config(const char *dir, const struct tiny *t) {
 
 TEST_UNUSED void tiny_write_vocab(const char *dir) {
   char text[1024] = "";
-  for(int i = 0; i < TINY_VOCAB; i++) {
+  for( int i = 0; i < TINY_VOCAB; i++ ) {
     strcat(text, tiny_vocab[i]);
     strcat(text, "\n");
   }

@@ -19,7 +19,8 @@ static struct ner_json *open_text(const char *text) {
 static void values(void **state) {
   struct ner_json *json = open_text(
       " {\"i\":-7,\"big\":9223372036854775807,\"huge\":9223372036854775808,\"r\":1e-12,\"t\":true,"
-      "\"f\":false,\"n\":null,\"s\":\"a\\u00e9\\ud83d\\ude00\\n\",\"a\":[\"x\",[2]],\"o\":{\"k\":3}}"
+      "\"f\":false,\"n\":null,\"s\":\"a\\u00e9\\ud83d\\ude00\\n\",\"a\":[\"x\",[2]],\"o\":{\"k\":3}"
+      "}"
       "\r\n\t ");
   struct ner_err err = {0};
   int64_t i = 5;
@@ -89,20 +90,22 @@ static int note(void *arg, const struct ner_json_item *item, struct ner_err *err
   size_t n = strlen(t->text);
   char *at = t->text + n;
   size_t room = sizeof t->text - n;
-  if( item->key ) n = (size_t)snprintf(at, room, "%s=", item->key);
-  else n = (size_t)snprintf(at, room, "[%d]=", (int)item->index);
+  if( item->key )
+    n = (size_t)snprintf(at, room, "%s=", item->key);
+  else
+    n = (size_t)snprintf(at, room, "[%d]=", (int)item->index);
   at += n;
   room -= n;
   switch( item->type ) {
-    case NER_JSON_INTEGER: snprintf(at, room, "%lld;", (long long)item->integer); break;
-    case NER_JSON_REAL: snprintf(at, room, "%g;", item->real); break;
-    case NER_JSON_STRING: snprintf(at, room, "'%s';", item->string); break;
-    case NER_JSON_ARRAY:
-      snprintf(at, room, "%s(", item->string);
-      if( ner_json_each_in(t->json, item, note, t, err) ) return err->code;
-      strcat(t->text, ");");
-      break;
-    default: snprintf(at, room, "<%d>;", (int)item->type); break;
+  case NER_JSON_INTEGER: snprintf(at, room, "%lld;", (long long)item->integer); break;
+  case NER_JSON_REAL: snprintf(at, room, "%g;", item->real); break;
+  case NER_JSON_STRING: snprintf(at, room, "'%s';", item->string); break;
+  case NER_JSON_ARRAY:
+    snprintf(at, room, "%s(", item->string);
+    if( ner_json_each_in(t->json, item, note, t, err) ) return err->code;
+    strcat(t->text, ");");
+    break;
+  default: snprintf(at, room, "<%d>;", (int)item->type); break;
   }
   return NER_OK;
 }
@@ -112,8 +115,9 @@ static void walks(void **state) {
                                       "\"r\":0.5,\"o\":{},\"n\":null,\"5\":18446744073709551616}")};
   struct ner_err err = {0};
   assert_int_equal(ner_json_each(t.json, "$", note, &t, &err), NER_OK);
-  assert_string_equal(t.text, "a=1;a=[-0,1.0,\"x\"]([0]=0;[1]=1;[2]='x';);A\n='s';r=0.5;o=<8>;n=<1>;"
-                              "5=1.84467e+19;");
+  assert_string_equal(t.text,
+                      "a=1;a=[-0,1.0,\"x\"]([0]=0;[1]=1;[2]='x';);A\n='s';r=0.5;o=<8>;n=<1>;"
+                      "5=1.84467e+19;");
   t.text[0] = 0;
   assert_int_equal(ner_json_each(t.json, "$.missing", note, &t, &err), NER_OK);
   assert_int_equal(ner_json_each(t.json, "$.n", note, &t, &err), NER_OK);
@@ -146,19 +150,49 @@ static void refused(void **state) {
     size_t n;
   } bad[] = {
 #define BAD(s) {s, sizeof s - 1}
-      BAD(""), BAD(" "), BAD("{"), BAD("{}}"), BAD("{} x"), BAD("[1,]"), BAD("{\"a\":1,}"),
+      BAD(""),
+      BAD(" "),
+      BAD("{"),
+      BAD("{}}"),
+      BAD("{} x"),
+      BAD("[1,]"),
+      BAD("{\"a\":1,}"),
       /* JSON5, which SQLite >= 3.42 would take */
-      BAD("{a:1}"), BAD("{'a':1}"), BAD("[+1]"), BAD("[.5]"), BAD("[1.]"), BAD("[0x10]"),
-      BAD("[01]"), BAD("[Infinity]"), BAD("[NaN]"), BAD("[1]//c"), BAD("/*c*/[1]"),
-      BAD("[\"a\\\nb\"]"), BAD("[\"\\x41\"]"), BAD("[\"\\'\"]"), BAD("\xc2\xa0[1]"),
-      BAD("\xef\xbb\xbf[1]"), BAD("\f[1]"),
+      BAD("{a:1}"),
+      BAD("{'a':1}"),
+      BAD("[+1]"),
+      BAD("[.5]"),
+      BAD("[1.]"),
+      BAD("[0x10]"),
+      BAD("[01]"),
+      BAD("[Infinity]"),
+      BAD("[NaN]"),
+      BAD("[1]//c"),
+      BAD("/*c*/[1]"),
+      BAD("[\"a\\\nb\"]"),
+      BAD("[\"\\x41\"]"),
+      BAD("[\"\\'\"]"),
+      BAD("\xc2\xa0[1]"),
+      BAD("\xef\xbb\xbf[1]"),
+      BAD("\f[1]"),
       /* ill-formed UTF-8, control characters, NUL */
-      BAD("[\"\xff\"]"), BAD("[\"\xc3\"]"), BAD("[\"\xed\xa0\x80\"]"), BAD("[\"\xc0\x80\"]"),
-      BAD("[\"\xf4\x90\x80\x80\"]"), BAD("[\"a\tb\"]"), BAD("[\"a\0b\"]"), BAD("[1]\0"),
-      BAD("[\"\\u0000\"]"), BAD("[\"\\ud800\"]"), BAD("[\"\\ud800x\"]"), BAD("[\"\\udc00\"]"),
-      BAD("[\"\\ud800\\ud800\"]"), BAD("[\"\\u12g4\"]"), BAD("[\"\\"),
+      BAD("[\"\xff\"]"),
+      BAD("[\"\xc3\"]"),
+      BAD("[\"\xed\xa0\x80\"]"),
+      BAD("[\"\xc0\x80\"]"),
+      BAD("[\"\xf4\x90\x80\x80\"]"),
+      BAD("[\"a\tb\"]"),
+      BAD("[\"a\0b\"]"),
+      BAD("[1]\0"),
+      BAD("[\"\\u0000\"]"),
+      BAD("[\"\\ud800\"]"),
+      BAD("[\"\\ud800x\"]"),
+      BAD("[\"\\udc00\"]"),
+      BAD("[\"\\ud800\\ud800\"]"),
+      BAD("[\"\\u12g4\"]"),
+      BAD("[\"\\"),
   };
-  for(size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+  for( size_t i = 0; i < sizeof bad / sizeof bad[0]; i++ ) {
     struct ner_json *json;
     struct ner_err err = {0};
     if( ner_json_open(bad[i].text, bad[i].n, "doc", &json, &err) != NER_ERROR )
@@ -184,12 +218,9 @@ static void depth_is_bounded(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(values),
-      cmocka_unit_test(wrong_types_are_named),
-      cmocka_unit_test(walks),
-      cmocka_unit_test(a_walk_can_be_ended),
-      cmocka_unit_test(refused),
-      cmocka_unit_test(depth_is_bounded),
+      cmocka_unit_test(values),  cmocka_unit_test(wrong_types_are_named),
+      cmocka_unit_test(walks),   cmocka_unit_test(a_walk_can_be_ended),
+      cmocka_unit_test(refused), cmocka_unit_test(depth_is_bounded),
   };
   return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

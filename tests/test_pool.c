@@ -65,7 +65,7 @@ static void test_each_job_once(void **state) {
   (void)state;
   for( int threads = 1; threads <= 5; threads++ ) {
     assert_int_equal(ner_pool_threads(threads), threads);
-    for( int round = 0; round < 50; round++ ) {
+    for( int round = 0; round < 20; round++ ) {
       struct tally tally = {0};
       assert_int_equal(ner_pool_run(MANY, N_JOBS, mark, &tally, NULL), NER_OK);
       assert_each_once(&tally);
@@ -139,7 +139,7 @@ static void relay(void *arg, struct ner_team *team, int rank) {
   int next = (rank + 1) % team->size;
   r->seen[rank]++;
   if( rank == 0 ) r->size = team->size;
-  for( long i = 1; i <= 2000; i++ ) {
+  for( long i = 1; i <= 300; i++ ) {
     r->step[rank] = i;
     ner_team_wait(team);
     if( r->step[next] != i ) atomic_fetch_add(&r->wrong, 1);
@@ -172,7 +172,7 @@ static void count_member(void *arg, struct ner_team *team, int rank) {
 static void test_team_is_complete(void **state) {
   (void)state;
   ner_pool_threads(4);
-  for( int round = 0; round < 200; round++ ) {
+  for( int round = 0; round < 100; round++ ) {
     atomic_int n = 0;
     ner_pool_team(4, count_member, &n);
     assert_int_equal(atomic_load(&n), 4);
@@ -183,7 +183,7 @@ static void test_team_is_complete(void **state) {
 
 static void *many_runs(void *arg) {
   (void)arg;
-  for( int i = 0; i < 100; i++ ) {
+  for( int i = 0; i < 30; i++ ) {
     struct tally tally = {0};
     struct relay r = {0};
     if( ner_pool_run(MANY, N_JOBS, mark, &tally, NULL) ) return "run failed";

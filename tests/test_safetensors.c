@@ -69,7 +69,8 @@ static void reference_passes(void **state) {
   PASS("{\"t\":{\"dtype\":\"I32\",\"shape\":[0,9223372036854775808,4],\"data_offsets\":[0,0]}}", 0);
   /* Names are compared unescaped; the order in the header means nothing. */
   PASS("{\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]},"
-       "\"\\u0061\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}", 4);
+       "\"\\u0061\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}",
+       4);
   PASS("{\"t\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1);
   PASS("{\"t\":{\"dtype\":\"I64\",\"shape\":[1,3],\"data_offsets\":[0,24]}}", 24);
 }
@@ -83,46 +84,48 @@ static void reference_fails(void **state) {
   FAIL(TEST_HEADER, 15);
   FAIL(TEST_HEADER, 17);
   FAIL(TEST_HEADER, 40);
-  for(size_t n = 0; n <= 8; n++) { /* empty, short, a length and nothing more */
+  for( size_t n = 0; n <= 8; n++ ) { /* empty, short, a length and nothing more */
     unsigned char bytes[8] = {60};
     memset(&err, 0, sizeof err);
     assert_int_equal(ner_safetensors_open_bytes(bytes, n, "file", &file, &err), NER_ERROR);
     assert_null(file);
     memset(&err, 0, sizeof err);
-    assert_int_equal(
-        ner_safetensors_open_bytes((const unsigned char *)ff, n, "file", &file, &err), NER_ERROR);
+    assert_int_equal(ner_safetensors_open_bytes((const unsigned char *)ff, n, "file", &file, &err),
+                     NER_ERROR);
   }
   FAIL("\xff", 0);
   FAIL("{", 0);
   FAIL("", 0);
-  for(int i = 0; i < 10; i++)
+  for( int i = 0; i < 10; i++ )
     sprintf(ten + strlen(ten),
             "%s\"weight_%d\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]}",
             i ? "," : "", i);
   strcat(ten, "}");
   check_fail(ten, strlen(ten), 16);
   FAIL("{\"test\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,4]}}", 16);
-  FAIL("{\"test\":{\"dtype\":\"I32\",\"shape\":[2,18446744073709551614],\"data_offsets\":[0,16]}}", 16);
-  FAIL("{\"test\":{\"dtype\":\"I32\",\"shape\":[2,9223372036854775807],\"data_offsets\":[0,16]}}", 16);
+  FAIL("{\"test\":{\"dtype\":\"I32\",\"shape\":[2,18446744073709551614],\"data_offsets\":[0,16]}}",
+       16);
+  FAIL("{\"test\":{\"dtype\":\"I32\",\"shape\":[2,9223372036854775807],\"data_offsets\":[0,16]}}",
+       16);
   FAIL("{\"t\":{\"dtype\":\"I32\",\"shape\":[9223372036854775808,4,0],\"data_offsets\":[0,0]}}", 0);
 }
 
-#define T(name, begin, end) \
+#define T(name, begin, end)                                                                        \
   "\"" name "\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[" #begin "," #end "]}"
 
 static void layout_must_tile(void **state) {
   PASS("{" T("a", 0, 2) "," T("b", 2, 4) "}", 4);
-  FAIL("{" T("a", 0, 2) "," T("b", 3, 5) "}", 5);  /* hole */
-  FAIL("{" T("a", 0, 2) "," T("b", 1, 3) "}", 3);  /* overlap */
-  FAIL("{" T("a", 1, 3) "}", 3);                   /* hole at the front */
-  FAIL("{" T("a", 2, 0) "}", 2);                   /* backwards */
+  FAIL("{" T("a", 0, 2) "," T("b", 3, 5) "}", 5); /* hole */
+  FAIL("{" T("a", 0, 2) "," T("b", 1, 3) "}", 3); /* overlap */
+  FAIL("{" T("a", 1, 3) "}", 3);                  /* hole at the front */
+  FAIL("{" T("a", 2, 0) "}", 2);                  /* backwards */
   FAIL("{" T("a", 18446744073709551615, 1) "}", 2);
   FAIL("{" T("a", 0, 18446744073709551616) "}", 2);
   FAIL("{" T("a", 0, 2) "}", 0);
   FAIL("{}", 1);
 }
 
-#define D(dtype, shape, offsets) \
+#define D(dtype, shape, offsets)                                                                   \
   "{\"t\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
 
 static void shapes_of_json(void **state) {
@@ -164,16 +167,19 @@ static void names(void **state) {
   FAIL("{" T("\\ud800", 0, 2) "}", 2);
   /* Twice, where the tiling would not tell: nothing in them, and escaped. */
   FAIL("{\"z\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},"
-       "\"z\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0);
+       "\"z\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+       0);
   FAIL("{" T("a", 0, 2) "," T("\\u0061", 2, 4) "}", 4);
-  for(int n = 512; n <= 513; n++) {
+  for( int n = 512; n <= 513; n++ ) {
     char name[520];
     memset(name, 'n', sizeof name);
     name[n] = 0;
     snprintf(long_name, sizeof long_name,
              "{\"%s\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", name);
-    if( n == 512 ) check_pass(long_name, strlen(long_name), 2);
-    else check_fail(long_name, strlen(long_name), 2);
+    if( n == 512 )
+      check_pass(long_name, strlen(long_name), 2);
+    else
+      check_fail(long_name, strlen(long_name), 2);
   }
 }
 
@@ -195,14 +201,14 @@ static void metadata(void **state) {
 }
 
 static void too_many_tensors(void **state) {
-  for(int n = 4096; n <= 4097; n++) {
+  for( int n = 4096; n <= 4097; n++ ) {
     size_t used = 8, room = 8 + (size_t)n * 70;
     char *bytes = calloc(1, room);
     struct ner_safetensors *file;
     struct ner_err err = {0};
     uint64_t n_header;
     assert_non_null(bytes);
-    for(int i = 0; i < n; i++)
+    for( int i = 0; i < n; i++ )
       used += (size_t)sprintf(bytes + used,
                               "%s\"%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}",
                               i ? "," : "{", i);
@@ -221,7 +227,7 @@ static void too_many_tensors(void **state) {
 static void damage(void **state) {
   unsigned char bytes[84] = {60};
   memcpy(bytes + 8, TEST_HEADER, 60);
-  for(size_t n = 0; n < sizeof bytes; n++) {
+  for( size_t n = 0; n < sizeof bytes; n++ ) {
     unsigned char *cut = malloc(n ? n : 1); /* so that ASan sees one byte too far */
     struct ner_safetensors *file;
     struct ner_err err = {0};
@@ -230,7 +236,7 @@ static void damage(void **state) {
     assert_int_equal(ner_safetensors_open_bytes(cut, n, "file", &file, &err), NER_ERROR);
     free(cut);
   }
-  for(int bit = 0; bit < 68 * 8; bit++) {
+  for( int bit = 0; bit < 68 * 8; bit++ ) {
     struct ner_safetensors *file;
     struct ner_err err = {0};
     bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
@@ -253,7 +259,7 @@ static void widening(void **state) {
   unsigned char odd[12];
   float values[2] = {1.5f, -2.25f}, out[2];
   /* Every half, against its definition. */
-  for(uint32_t h = 0; h < 0x10000; h++) {
+  for( uint32_t h = 0; h < 0x10000; h++ ) {
     int exponent = (int)(h >> 10 & 31), fraction = (int)(h & 1023);
     double want = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
     float got = widen(NER_DTYPE_F16, (uint16_t)h);
@@ -294,23 +300,26 @@ static void writing(void **state) {
   size_t n;
   test_dir_make(dir);
   test_write_text(dir, "m", "old");
-  assert_int_equal(ner_safetensors_write(test_path(path, dir, "m"), tensors, 6, meta, &err), NER_OK);
+  assert_int_equal(ner_safetensors_write(test_path(path, dir, "m"), tensors, 6, meta, &err),
+                   NER_OK);
   assert_int_equal(ner_safetensors_open(path, &file, &err), NER_OK);
   assert_string_equal(ner_safetensors_name(file), path);
   assert_string_equal(ner_safetensors_metadata(file, "format"), "x\t\"");
   assert_int_equal(ner_safetensors_count(file), 6);
-  for(size_t i = 0; i < 6; i++) {
+  for( size_t i = 0; i < 6; i++ ) {
     const struct ner_tensor *t = ner_safetensors_find(file, tensors[i].name);
     assert_non_null(t);
     assert_int_equal(t->dtype, tensors[i].dtype);
     assert_int_equal(t->rank, tensors[i].rank);
     assert_int_equal(t->n_bytes, tensors[i].n_bytes);
     assert_memory_equal(t->data, data, t->n_bytes);
-    assert_int_equal((uintptr_t)t->data % (t->n_bytes % 64 == 0 ? 64 : ner_dtype_bytes(t->dtype)), 0);
+    assert_int_equal((uintptr_t)t->data % (t->n_bytes % 64 == 0 ? 64 : ner_dtype_bytes(t->dtype)),
+                     0);
   }
   ner_safetensors_close(file);
   bytes = test_read(dir, "m", &n);
-  assert_int_equal((8 + (size_t)(unsigned char)bytes[0] + 256 * (size_t)(unsigned char)bytes[1]) % 64, 0);
+  assert_int_equal(
+      (8 + (size_t)(unsigned char)bytes[0] + 256 * (size_t)(unsigned char)bytes[1]) % 64, 0);
   free(bytes);
   /* Nothing is left beside it, and it is as readable as any new file. */
   assert_int_equal(stat(path, &st), 0);
@@ -323,7 +332,8 @@ static void writing_fails(void **state) {
   char dir[TEST_PATH], path[TEST_PATH];
   struct ner_err err = {0};
   test_dir_make(dir);
-  assert_int_equal(ner_safetensors_write(test_path(path, dir, "none/m"), NULL, 0, NULL, &err), NER_ERROR);
+  assert_int_equal(ner_safetensors_write(test_path(path, dir, "none/m"), NULL, 0, NULL, &err),
+                   NER_ERROR);
   assert_non_null(strstr(err.msg, "none/m: cannot be written"));
   memset(&err, 0, sizeof err);
   assert_int_equal(ner_safetensors_write(dir, NULL, 0, NULL, &err), NER_ERROR);
@@ -353,12 +363,18 @@ static void opening_fails(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(reference_passes), cmocka_unit_test(reference_fails),
-      cmocka_unit_test(layout_must_tile), cmocka_unit_test(shapes_of_json),
-      cmocka_unit_test(names),            cmocka_unit_test(metadata),
-      cmocka_unit_test(too_many_tensors), cmocka_unit_test(damage),
-      cmocka_unit_test(widening),         cmocka_unit_test(writing),
-      cmocka_unit_test(writing_fails),    cmocka_unit_test(opening_fails),
+      cmocka_unit_test(reference_passes),
+      cmocka_unit_test(reference_fails),
+      cmocka_unit_test(layout_must_tile),
+      cmocka_unit_test(shapes_of_json),
+      cmocka_unit_test(names),
+      cmocka_unit_test(metadata),
+      cmocka_unit_test(too_many_tensors),
+      cmocka_unit_test(damage),
+      cmocka_unit_test(widening),
+      cmocka_unit_test(writing),
+      cmocka_unit_test(writing_fails),
+      cmocka_unit_test(opening_fails),
   };
   return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);
 }

@@ -1,0 +1,66 @@
+/*
+** kernels_blas.c - the "openblas" level: f32 products by OpenBLAS, the rest from
+** kernels.c. For processors we have no kernel of our own for, and the tests'
+** second opinion.
+**
+** Rows are handed over in blocks of exactly 16, zero padded, so that a row's
+** result cannot depend on how many rows came with it; the sum over k runs in
+** blocks of 256. A call of 16·16·256 multiplications is also far below the size
+** from which OpenBLAS would use threads of its own: it stays on ours without our
+** touching the process-wide thread count.
+*/
+#include "kernels.h"
+
+#ifndef NER_NO_BLAS
+
+#include <cblas.h>
+#include <string.h>
+
+enum { ROWS = 16, DEPTH = 256 };
+
+static void gemm_f32(const float *x, int m, int ldx, const struct ner_linear *w, int panel_begin,
+                     int panel_end, enum ner_epilogue epilogue, float *y, int ldy) {
+  float rows[ROWS * DEPTH];     /* a block of x */
+  float sums[ROWS * NER_PANEL]; /* a block of y */
+  for( int p = panel_begin; p < panel_end; p++ ) {
+    const float *panel = (const float *)w->packed + (size_t)p * w->n_in * NER_PANEL;
+    int col = p * NER_PANEL;
+    int n_cols = w->n_out - col < NER_PANEL ? w->n_out - col : NER_PANEL;
+    for( int i = 0; i < m; i += ROWS ) {
+      int n_rows = m - i < ROWS ? m - i : ROWS;
+      for( int k = 0; k < w->n_in; k += DEPTH ) {
+        int depth = w->n_in - k < DEPTH ? w->n_in - k : DEPTH;
+        memset(rows, 0, sizeof rows);
+        for( int r = 0; r < n_rows; r++ )
+          memcpy(rows + r * depth, x + (size_t)(i + r) * ldx + k, (size_t)depth * sizeof *x);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, ROWS, NER_PANEL, depth, 1, rows,
+                    depth, panel + (size_t)k * NER_PANEL, NER_PANEL, k > 0, sums, NER_PANEL);
+      }
+      for( int r = 0; r < n_rows; r++ )
+        for( int j = 0; j < n_cols; j++ ) {
+          float sum = sums[r * NER_PANEL + j] + (w->bias ? w->bias[col + j] : 0);
+          y[(size_t)(i + r) * ldy + col + j] = epilogue == NER_EPILOGUE_GELU ? ner_gelu(sum) : sum;
+        }
+    }
+  }
+}
+
+bool ner_kernels_blas(struct ner_kernels *table) {
+  table->gemm_f32 = gemm_f32;
+  return true;
+}
+
+const char *ner_blas_core(void) {
+  return openblas_get_corename();
+}
+
+#else
+
+bool ner_kernels_blas(struct ner_kernels *table) {
+  return false;
+}
+const char *ner_blas_core(void) {
+  return "";
+}
+
+#endif

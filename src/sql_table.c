@@ -1,0 +1,92 @@
+/*
+** sql_table.c - what the table-valued functions have in common; see sql.h.
+**
+** They are eponymous-only virtual tables: no CREATE, the name is the table. In
+** ner(x, y) SQLite turns x and y into equality constraints on the first two
+** hidden columns; WHERE text = x, and a join that gives such an equality, say the
+** same. The first argument is the only one that must be there.
+*/
+#include "sql.h"
+
+int ner_sql_table_register(sqlite3 *db, const sqlite3_module *module,
+                           const struct ner_sql_shape *shape) {
+  return sqlite3_create_module_v2(db, shape->name, module, (void *)shape, NULL);
+}
+
+int ner_sql_table_connect(sqlite3 *db, void *shape, int argc, const char *const *argv,
+                          sqlite3_vtab **out, char **message) {
+  const struct ner_sql_shape *table_shape = shape;
+  struct ner_sql_table *table;
+  int rc = sqlite3_declare_vtab(db, table_shape->schema);
+  if( rc == SQLITE_OK && table_shape->innocuous )
+    rc = sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
+  if( rc != SQLITE_OK ) return rc;
+  table = ner_calloc(1, sizeof *table);
+  if( !table ) return SQLITE_NOMEM;
+  table->db = db;
+  table->shape = table_shape;
+  *out = &table->base;
+  return SQLITE_OK;
+}
+
+int ner_sql_table_disconnect(sqlite3_vtab *table) {
+  NER_FREE(table);
+  return SQLITE_OK;
+}
+
+int ner_sql_table_plan(sqlite3_vtab *table, sqlite3_index_info *info, int *n_argv) {
+  const struct ner_sql_shape *shape = ((struct ner_sql_table *)table)->shape;
+  int at[NER_SQL_MAX_ARGS]; /* constraint of each argument, -1: none */
+  for( int i = 0; i < shape->n_args; i++ ) at[i] = -1;
+  for( int i = 0; i < info->nConstraint; i++ ) {
+    const struct sqlite3_index_constraint *c = &info->aConstraint[i];
+    int arg = c->iColumn - shape->first_arg;
+    if( arg < 0 || arg >= shape->n_args || c->op != SQLITE_INDEX_CONSTRAINT_EQ ) continue;
+    /* Without the argument the rows would be those of another call: SQLite must
+    ** find an order of the tables in which it is known. */
+    if( !c->usable ) return SQLITE_CONSTRAINT;
+    if( at[arg] < 0 ) at[arg] = i;
+  }
+  *n_argv = 0;
+  info->idxNum = 0;
+  for( int i = 0; i < shape->n_args; i++ ) {
+    if( at[i] < 0 ) continue;
+    info->idxNum |= 1 << i;
+    info->aConstraintUsage[at[i]].argvIndex = ++*n_argv;
+    info->aConstraintUsage[at[i]].omit = 1; /* a NULL argument would never compare equal */
+  }
+  /* Each call runs the model, whatever is asked of its rows: as few calls as can
+  ** be, and by all means not one without a text, which can only fail. */
+  info->estimatedCost = info->idxNum & 1 ? 1e6 : 1e99;
+  info->estimatedRows = 10;
+  return SQLITE_OK;
+}
+
+int ner_sql_table_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
+  int n_argv;
+  return ner_sql_table_plan(table, info, &n_argv);
+}
+
+int ner_sql_table_args(sqlite3_vtab *table, int plan, sqlite3_value **argv,
+                       sqlite3_value *out[NER_SQL_MAX_ARGS], int *n_argv, struct ner_err *err) {
+  const struct ner_sql_shape *shape = ((struct ner_sql_table *)table)->shape;
+  *n_argv = 0;
+  /* Told here rather than when planning: an OR or a subquery that is moved about
+  ** may be planned once without the argument, and then with it. */
+  if( !(plan & 1) )
+    return ner_fail(err, NER_ERROR, "%s() was given no argument; write SELECT * FROM %s(...)",
+                    shape->name, shape->name);
+  for( int i = 0; i < shape->n_args; i++ ) {
+    if( !(plan & 1 << i) ) continue;
+    out[i] = sqlite3_value_dup(argv[(*n_argv)++]);
+    if( !out[i] ) return ner_fail_nomem(err);
+  }
+  return NER_OK;
+}
+
+void ner_sql_table_args_free(sqlite3_value *args[NER_SQL_MAX_ARGS]) {
+  for( int i = 0; i < NER_SQL_MAX_ARGS; i++ ) {
+    sqlite3_value_free(args[i]);
+    args[i] = NULL;
+  }
+}
