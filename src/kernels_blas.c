@@ -3,11 +3,11 @@
 ** kernels.c. For processors we have no kernel of our own for, and the tests'
 ** second opinion.
 **
-** Rows are handed over in blocks of exactly 16, zero padded, so that a row's
-** result cannot depend on how many rows came with it; the sum over k runs in
-** blocks of 256. A call of 16·16·256 multiplications is also far below the size
-** from which OpenBLAS would use threads of its own: it stays on ours without our
-** touching the process-wide thread count.
+** A row's result must not depend on the rows beside it, but OpenBLAS sums in
+** another order in a tile of twelve rows than in one of four. So it is handed
+** exactly four at a time, zero padded, which its kernels take as one tile. Such a
+** call is also far below the size from which OpenBLAS would use threads of its
+** own: it stays on ours without our touching the process-wide thread count.
 */
 #include "kernels.h"
 
@@ -16,7 +16,7 @@
 #include <cblas.h>
 #include <string.h>
 
-enum { ROWS = 16, DEPTH = 256 };
+enum { ROWS = 4, DEPTH = 1024 }; /* 4·16·1024 products; threads begin at four times that */
 
 static void gemm_f32(const float *x, int m, int ldx, const struct ner_linear *w, int panel_begin,
                      int panel_end, enum ner_epilogue epilogue, float *y, int ldy) {

@@ -38,14 +38,15 @@ INLINE void I8(tile)(int rows, int panels, const uint8_t *x, const float *x_scal
   const int groups = (lin->n_in - 1) / NER_GROUP + 1;
   const size_t panel_bytes = (size_t)groups * NER_PANEL * NER_GROUP;
   const int8_t *w = (const int8_t *)lin->packed + panel_bytes * (size_t)panel;
-  const uint8_t *row[I8_ROWS];
+  const uint8_t *third[(I8_ROWS + 2) / 3]; /* every third row */
   VI sum[I8_ROWS][I8_PANELS * NV];
-  UNROLL for( int i = 0; i < rows; i++ ) row[i] = x + (size_t)i * ldx;
+  const size_t ld = (size_t)ldx;
+  UNROLL for( int i = 0; i < rows; i += 3 ) third[i / 3] = x + i * ld;
   UNROLL for( int j = 0; j < panels * NV; j++ ) {
     VI first = i_load(start + j * W);
     UNROLL for( int i = 0; i < rows; i++ ) sum[i][j] = first;
   }
-  for( int g = 0; g < groups; g++, w += NER_PANEL * NER_GROUP ) {
+  UNROLL_2 for( int g = 0; g < groups; g++, w += NER_PANEL * NER_GROUP ) {
     I8_WEIGHTS b[I8_PANELS * NV];
     UNROLL for( int p = 0; p < panels; p++ ) {
       const int8_t *at = w + p * panel_bytes;
@@ -53,9 +54,10 @@ INLINE void I8(tile)(int rows, int panels, const uint8_t *x, const float *x_scal
       UNROLL for( int j = 0; j < NV; j++ ) b[p * NV + j] = I8_LOAD(at + j * W * NER_GROUP);
     }
     UNROLL for( int i = 0; i < rows; i++ ) {
-      VI a = i_broadcast(row[i] + (size_t)g * NER_GROUP);
+      VI a = i_broadcast(third[i / 3] + i % 3 * ld);
       UNROLL for( int j = 0; j < panels * NV; j++ ) I8_DOT(sum[i][j], a, b[j]);
     }
+    UNROLL for( int i = 0; i < rows; i += 3 ) third[i / 3] += NER_GROUP;
   }
   UNROLL for( int j = 0; j < panels * NV; j++ ) {
     int col = panel * NER_PANEL + j * W;

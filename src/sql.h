@@ -12,7 +12,6 @@
 #ifndef NER_SQL_H
 #define NER_SQL_H
 
-#include <stdlib.h>
 #include "sqlite3ext.h"
 #ifndef SQLITE_CORE
 /* sqlite-ner.c defines it. */
@@ -33,6 +32,7 @@ int ner_sql_register_tokens(sqlite3 *db);  /* sql_tokens.c: ner_tokens */
 int ner_sql_register_words(sqlite3 *db);   /* sql_words.c: ner_words */
 int ner_sql_register_models(sqlite3 *db);  /* sql_models.c: ner_models */
 int ner_sql_register_scalars(sqlite3 *db); /* sql_scalars.c: ner_json, ner_version */
+int ner_sql_register_query(sqlite3 *db);   /* sql_query.c: ner_query */
 int ner_sql_register_redact(sqlite3 *db);  /* sql_redact.c: ner_redact, ner_html */
 int ner_sql_register_admin(sqlite3 *db);   /* sql_admin.c: ner_load, ner_unload, ... */
 
@@ -127,7 +127,8 @@ struct ner_sql_shape {
   const char *name;
   const char *schema;    /* CREATE TABLE ... */
   int first_arg, n_args; /* columns that are arguments; the first one is required */
-  bool innocuous;
+  bool innocuous;   /* usable in an untrusted schema's views and triggers */
+  bool direct_only; /* usable in top-level SQL alone */
 };
 struct ner_sql_table {
   sqlite3_vtab base;
@@ -150,6 +151,36 @@ int ner_sql_table_plan(sqlite3_vtab *table, sqlite3_index_info *info, int *n_arg
 int ner_sql_table_args(sqlite3_vtab *table, int plan, sqlite3_value **argv,
                        sqlite3_value *out[NER_SQL_MAX_ARGS], int *n_argv, struct ner_err *err);
 void ner_sql_table_args_free(sqlite3_value *args[NER_SQL_MAX_ARGS]);
+
+/* ---- columns that several of them have (sql_table.c) ---- */
+
+enum ner_sql_field {
+  NER_SQL_ENTITY,
+  NER_SQL_LABEL,
+  NER_SQL_SCORE,
+  NER_SQL_START,
+  NER_SQL_END,
+};
+void ner_sql_result_entity(sqlite3_context *context, struct ner_slice text,
+                           const struct ner_entity *entity, enum ner_sql_field field);
+
+/* ---- constraints on label and score (sql_wish.c) ---- */
+
+struct ner_sql_wish {
+  sqlite3_value *label; /* NULL: any */
+  double min_score;     /* score >= min_score, */
+  double above_score;   /* and score > above_score */
+};
+#define NER_SQL_WISH_BIT 4 /* idxNum: three bits from here on, values behind the arguments' */
+
+/* For xBestIndex, after ner_sql_table_plan(); then for xFilter, with the values left. */
+void ner_sql_wish_plan(sqlite3_index_info *info, int label_column, int score_column, int *n_argv);
+int ner_sql_wish_take(struct ner_sql_wish *wish, int plan, sqlite3_value **argv,
+                      struct ner_err *err);
+void ner_sql_wish_free(struct ner_sql_wish *wish);
+/* Could this model give such an entity at all? */
+bool ner_sql_wish_possible(const struct ner_sql_wish *wish, const struct ner_model *model);
+bool ner_sql_wish_granted(const struct ner_sql_wish *wish, const struct ner_entity *entity);
 
 #pragma GCC visibility pop
 #endif

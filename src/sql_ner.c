@@ -3,6 +3,7 @@
 **
 **     SELECT entity, label, score, start, end FROM ner('Wolfgang lives in Berlin');
 **     SELECT d.id, n.* FROM docs d, ner(d.body, 'mymodel', 'average', 0.9) n;
+**     SELECT text, entity FROM ner WHERE text IN (SELECT body FROM docs);
 **
 **     entity      the verbatim slice: substr(text, start+1, end-start)
 **     label       'PER', 'ORG', ...: what the model's labels are called without B- and I-
@@ -10,18 +11,13 @@
 **     start, end  code points, half open
 **     hidden: text, model, aggregation, threshold (as given); start_byte, end_byte (of UTF-8)
 **
-** Opening the cursor runs the model over the whole text, since an entity may reach
-** over the windows of a long one; so a LIMIT has nothing to gain inside a text,
-** and between texts SQLite itself stops calling us. What a query asks of the rows
-** is made use of:
-**   label = x    a label the model does not have: the model is not run
-**   score >, >=  rows are left out here
-**   ORDER BY start, start_byte or rowid ascending: that is how they come
-** SQLite checks label and score once more, so only constraints of the plain types
-** and of binary collation need to be understood here. IN (...) is left alone: taking
-** it would mean a run for each of its values.
+** A call runs the model over the whole text, since an entity may reach over the windows of a
+** long one; so a LIMIT has nothing to gain inside a text, and between texts SQLite itself
+** stops calling us. text IN (...) is taken whole: its texts are labelled in batches over all threads
+** (sql_batch.h). Constraints on label and score are used (sql_wish.c); so is ORDER BY start,
+** start_byte or rowid ascending: that is how the rows of a text come.
 */
-#include "sql.h"
+#include "sql_batch.h"
 
 #include <string.h>
 
@@ -49,21 +45,25 @@ static const struct ner_sql_shape shape = {
     .innocuous = true,
 };
 
-/* Bits of idxNum beyond the arguments'; their values follow in this order. */
-#define PLAN_LABEL (1 << 4)
-#define PLAN_GE    (1 << 5)
-#define PLAN_GT    (1 << 6)
+#define PLAN_IN (1 << 7) /* idxNum, beyond the arguments' bits and the wishes': text IN (...) */
 
 struct cursor {
   sqlite3_vtab_cursor base;
   sqlite3_value *arg[NER_SQL_MAX_ARGS]; /* as given, NULL: not given */
-  struct ner_slice text;                /* inside arg[0] */
   struct ner_model *model;              /* owns the labels */
+  struct ner_sql_wish wish;
+  /* One text: */
+  struct ner_slice text; /* inside arg[0] */
   struct ner_entities found;
-  size_t at;
-  sqlite3_value *label; /* wanted; NULL: any */
-  double min_score;     /* wanted: score >= min_score, */
-  double above_score;   /* and score > above_score */
+  /* Or text IN (...): */
+  bool many;
+  sqlite3_value **value; /* [n_values] what the list holds */
+  size_t n_values, cap_values, next_value;
+  struct ner_sql_batch batch;
+  size_t at_row;
+  bool ended; /* no text is left beyond the batch */
+  size_t at;  /* entity of the text */
+  sqlite3_int64 rowid;
 };
 
 static bool ordered_by_position(const sqlite3_index_info *info) {
@@ -73,37 +73,24 @@ static bool ordered_by_position(const sqlite3_index_info *info) {
   return column == COL_START || column == COL_START_BYTE || column == -1;
 }
 
+/* Constraint that the first argument is taken from, -1: none. */
+static int text_constraint(const sqlite3_index_info *info) {
+  for( int i = 0; i < info->nConstraint; i++ )
+    if( (info->idxNum & 1) && info->aConstraintUsage[i].argvIndex == 1 ) return i;
+  return -1;
+}
+
 static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
-  int label = -1, ge = -1, gt = -1, n_argv;
+  int n_argv, text;
   int rc = ner_sql_table_plan(table, info, &n_argv);
   if( rc != SQLITE_OK ) return rc;
-  for( int i = 0; i < info->nConstraint; i++ ) {
-    const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-    if( !c->usable ) continue;
-    if( c->iColumn == COL_LABEL && c->op == SQLITE_INDEX_CONSTRAINT_EQ ) {
-      if( !sqlite3_vtab_in(info, i, -1) &&
-          !sqlite3_stricmp(sqlite3_vtab_collation(info, i), "BINARY") )
-        label = i;
-    } else if( c->iColumn == COL_SCORE && c->op == SQLITE_INDEX_CONSTRAINT_GE ) {
-      ge = i;
-    } else if( c->iColumn == COL_SCORE && c->op == SQLITE_INDEX_CONSTRAINT_GT ) {
-      gt = i;
-    }
-  }
-  if( label >= 0 ) {
-    info->idxNum |= PLAN_LABEL;
-    info->aConstraintUsage[label].argvIndex = ++n_argv;
-    info->estimatedRows = 3;
-  }
-  if( ge >= 0 ) {
-    info->idxNum |= PLAN_GE;
-    info->aConstraintUsage[ge].argvIndex = ++n_argv;
-  }
-  if( gt >= 0 ) {
-    info->idxNum |= PLAN_GT;
-    info->aConstraintUsage[gt].argvIndex = ++n_argv;
-  }
   info->orderByConsumed = ordered_by_position(info);
+  text = text_constraint(info);
+  ner_sql_wish_plan(info, COL_LABEL, COL_SCORE, &n_argv);
+  if( text >= 0 && sqlite3_vtab_in(info, text, 1) ) {
+    info->idxNum |= PLAN_IN;
+    info->orderByConsumed = 0; /* positions start anew with each text */
+  }
   return SQLITE_OK;
 }
 
@@ -115,14 +102,16 @@ static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 }
 
 static void reset(struct cursor *c) {
-  ner_sql_table_args_free(c->arg);
-  sqlite3_value_free(c->label);
-  c->label = NULL;
+  sqlite3_vtab_cursor base = c->base;
+  ner_sql_batch_reset(&c->batch);
+  for( size_t i = c->next_value; i < c->n_values; i++ ) sqlite3_value_free(c->value[i]);
+  NER_FREE(c->value);
   ner_entities_free(&c->found);
-  c->found = (struct ner_entities){0};
+  ner_sql_wish_free(&c->wish);
+  ner_sql_table_args_free(c->arg);
   ner_model_unref(c->model);
-  c->model = NULL;
-  c->at = 0;
+  memset(c, 0, sizeof *c);
+  c->base = base;
 }
 
 static int close_cursor(sqlite3_vtab_cursor *cursor) {
@@ -132,48 +121,67 @@ static int close_cursor(sqlite3_vtab_cursor *cursor) {
   return SQLITE_OK;
 }
 
-/* Takes the constraints on label and score. What is not of the plain type is left
-** to SQLite, which knows how such things compare. */
-static int take_wishes(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err *err) {
-  c->min_score = c->above_score = -1;
-  if( plan & PLAN_LABEL ) {
-    sqlite3_value *label = *argv++;
-    if( sqlite3_value_type(label) == SQLITE_TEXT ) {
-      c->label = sqlite3_value_dup(label);
-      if( !c->label || !sqlite3_value_text(c->label) ) return ner_fail_nomem(err);
-    }
+/* The list can only be read inside xFilter, so its values are put aside. */
+static int take_values(struct cursor *c, sqlite3_value *list, struct ner_err *err) {
+  sqlite3_value *value = NULL;
+  int rc;
+  for( rc = sqlite3_vtab_in_first(list, &value); rc == SQLITE_OK && value;
+       rc = sqlite3_vtab_in_next(list, &value) ) {
+    if( ner_grow((void **)&c->value, &c->cap_values, c->n_values + 1, sizeof *c->value) )
+      return ner_fail_nomem(err);
+    c->value[c->n_values] = sqlite3_value_dup(value);
+    if( !c->value[c->n_values] ) return ner_fail_nomem(err);
+    c->n_values++;
   }
-  for( int bit = PLAN_GE; bit <= PLAN_GT; bit <<= 1 ) {
-    sqlite3_value *score;
-    int type;
-    if( !(plan & bit) ) continue;
-    score = *argv++;
-    type = sqlite3_value_type(score);
-    if( type != SQLITE_INTEGER && type != SQLITE_FLOAT ) continue;
-    *(bit == PLAN_GE ? &c->min_score : &c->above_score) = sqlite3_value_double(score);
-  }
+  if( rc == SQLITE_NOMEM ) return ner_fail_nomem(err);
+  if( rc != SQLITE_OK && rc != SQLITE_DONE )
+    return ner_fail(err, NER_ERROR, "the list of text IN (...) cannot be read: %s",
+                    sqlite3_errstr(rc));
   return NER_OK;
 }
 
-static bool is_wanted_label(const struct cursor *c, const char *label) {
-  return !c->label || (strlen(label) == (size_t)sqlite3_value_bytes(c->label) &&
-                       !strcmp(label, (const char *)sqlite3_value_text(c->label)));
+/* ner_sql_feed over the values. */
+static int feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner_err *err) {
+  struct cursor *c = arg;
+  *key = NULL;
+  *text = c->next_value < c->n_values ? c->value[c->next_value++] : NULL;
+  return NER_OK;
 }
 
-static bool model_has_wanted_label(const struct cursor *c) {
-  for( int32_t i = 0; i < c->model->config.n_labels; i++ ) {
-    const struct ner_label *label = &c->model->label[i];
-    if( !label->outside && is_wanted_label(c, label->tag) ) return true;
+static struct ner_slice current_text(const struct cursor *c) {
+  return c->many ? c->batch.row[c->at_row].utf8 : c->text;
+}
+
+static const struct ner_entities *current_found(const struct cursor *c) {
+  return c->many ? ner_sql_batch_found(&c->batch, c->at_row) : &c->found;
+}
+
+static bool at_end(const struct cursor *c) {
+  return c->many ? c->ended && c->at_row >= c->batch.n_rows : c->at >= c->found.n;
+}
+
+/* Goes on to the next entity of the text that is wanted, from c->at itself on. */
+static bool settle_inside(struct cursor *c) {
+  const struct ner_entities *found = current_found(c);
+  while( c->at < found->n && !ner_sql_wish_granted(&c->wish, &found->entity[c->at]) ) c->at++;
+  return c->at < found->n;
+}
+
+static int settle(struct cursor *c, struct ner_err *err) {
+  if( !c->many ) {
+    settle_inside(c);
+    return NER_OK;
   }
-  return false;
-}
-
-/* Goes on to the next entity that is wanted, from c->at itself on. */
-static void settle(struct cursor *c) {
-  for( ; c->at < c->found.n; c->at++ ) {
-    const struct ner_entity *e = &c->found.entity[c->at];
-    double score = e->score;
-    if( score >= c->min_score && score > c->above_score && is_wanted_label(c, e->label) ) return;
+  for( ;; ) {
+    for( ; c->at_row < c->batch.n_rows; c->at_row++, c->at = 0 ) {
+      const struct ner_err *row_err = &c->batch.row[c->at_row].err;
+      if( row_err->code != NER_OK ) return ner_fail(err, row_err->code, "%s", row_err->msg);
+      if( settle_inside(c) ) return NER_OK;
+    }
+    if( c->ended ) return NER_OK;
+    c->at_row = c->at = 0;
+    int rc = ner_sql_batch_fill(&c->batch, feed, c, &c->ended, err);
+    if( rc != NER_OK ) return rc;
   }
 }
 
@@ -182,15 +190,27 @@ static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err 
   struct ner_options options;
   int n_args;
   int rc = ner_sql_table_args(&table->base, plan, argv, c->arg, &n_args, err);
-  if( rc == NER_OK ) rc = take_wishes(c, plan, argv + n_args, err);
+  if( rc == NER_OK ) rc = ner_sql_wish_take(&c->wish, plan, argv + n_args, err);
   if( rc == NER_OK ) rc = ner_sql_options(c->arg[2], c->arg[3], &options, err);
-  if( rc != NER_OK || ner_sql_is_null(c->arg[0]) ) return rc;
-  rc = ner_sql_text(c->arg[0], "the text", &c->text, err);
+  if( rc == NER_OK && (plan & PLAN_IN) ) {
+    c->many = true;
+    rc = take_values(c, argv[0], err);
+    if( rc == NER_OK && c->n_values == 0 ) c->ended = true;
+    if( c->ended ) return rc;
+  }
+  if( rc != NER_OK || (!c->many && ner_sql_is_null(c->arg[0])) ) return rc;
+  if( !c->many ) rc = ner_sql_text(c->arg[0], "the text", &c->text, err);
   if( rc == NER_OK ) rc = ner_sql_model(c->arg[1], &c->model, err);
-  if( rc != NER_OK || !model_has_wanted_label(c) ) return rc;
-  rc = ner_sql_extract(table->db, c->model, c->text, &options, &c->found, err);
-  if( rc == NER_OK ) settle(c);
-  return rc;
+  if( rc != NER_OK ) return rc;
+  if( !ner_sql_wish_possible(&c->wish, c->model) ) {
+    c->ended = true;
+    return NER_OK;
+  }
+  if( c->many )
+    ner_sql_batch_init(&c->batch, table->db, c->model, &options);
+  else
+    rc = ner_sql_extract(table->db, c->model, c->text, &options, &c->found, err);
+  return rc == NER_OK ? settle(c, err) : rc;
 }
 
 static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int argc,
@@ -205,38 +225,38 @@ static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int
 
 static int next(sqlite3_vtab_cursor *cursor) {
   struct cursor *c = (struct cursor *)cursor;
+  struct ner_err err = {0};
   c->at++;
-  settle(c);
-  return SQLITE_OK;
+  c->rowid++;
+  if( settle(c, &err) == NER_OK ) return SQLITE_OK;
+  return ner_sql_table_error(cursor->pVtab, &err);
 }
 
 static int eof(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  return c->at >= c->found.n;
+  return at_end((struct cursor *)cursor);
 }
 
 static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) {
   struct cursor *c = (struct cursor *)cursor;
-  const struct ner_entity *e = &c->found.entity[c->at];
+  const struct ner_entity *e = &current_found(c)->entity[c->at];
   switch( i ) {
-  case COL_ENTITY:
-    sqlite3_result_text64(context, c->text.utf8 + e->start_byte, e->end_byte - e->start_byte,
-                          SQLITE_TRANSIENT, SQLITE_UTF8);
-    break;
-  case COL_LABEL: sqlite3_result_text(context, e->label, -1, SQLITE_TRANSIENT); break;
-  case COL_SCORE: sqlite3_result_double(context, e->score); break;
-  case COL_START: sqlite3_result_int64(context, e->start); break;
-  case COL_END: sqlite3_result_int64(context, e->end); break;
   case COL_START_BYTE: sqlite3_result_int64(context, e->start_byte); break;
   case COL_END_BYTE: sqlite3_result_int64(context, e->end_byte); break;
-  default:
+  case COL_TEXT:
+    sqlite3_result_value(context, c->many ? c->batch.row[c->at_row].text : c->arg[0]);
+    break;
+  case COL_MODEL:
+  case COL_AGGREGATION:
+  case COL_THRESHOLD:
     if( c->arg[i - COL_TEXT] ) sqlite3_result_value(context, c->arg[i - COL_TEXT]);
+    break;
+  default: ner_sql_result_entity(context, current_text(c), e, (enum ner_sql_field)i);
   }
   return SQLITE_OK;
 }
 
 static int rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out) {
-  *out = (sqlite3_int64)((struct cursor *)cursor)->at + 1;
+  *out = ((struct cursor *)cursor)->rowid + 1;
   return SQLITE_OK;
 }
 

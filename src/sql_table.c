@@ -20,6 +20,8 @@ int ner_sql_table_connect(sqlite3 *db, void *shape, int argc, const char *const 
   int rc = sqlite3_declare_vtab(db, table_shape->schema);
   if( rc == SQLITE_OK && table_shape->innocuous )
     rc = sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
+  if( rc == SQLITE_OK && table_shape->direct_only )
+    rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
   if( rc != SQLITE_OK ) return rc;
   table = ner_calloc(1, sizeof *table);
   if( !table ) return SQLITE_NOMEM;
@@ -88,5 +90,19 @@ void ner_sql_table_args_free(sqlite3_value *args[NER_SQL_MAX_ARGS]) {
   for( int i = 0; i < NER_SQL_MAX_ARGS; i++ ) {
     sqlite3_value_free(args[i]);
     args[i] = NULL;
+  }
+}
+
+void ner_sql_result_entity(sqlite3_context *context, struct ner_slice text,
+                           const struct ner_entity *e, enum ner_sql_field field) {
+  switch( field ) {
+  case NER_SQL_ENTITY:
+    sqlite3_result_text64(context, text.utf8 + e->start_byte, e->end_byte - e->start_byte,
+                          SQLITE_TRANSIENT, SQLITE_UTF8);
+    break;
+  case NER_SQL_LABEL: sqlite3_result_text(context, e->label, -1, SQLITE_TRANSIENT); break;
+  case NER_SQL_SCORE: sqlite3_result_double(context, e->score); break;
+  case NER_SQL_START: sqlite3_result_int64(context, e->start); break;
+  case NER_SQL_END: sqlite3_result_int64(context, e->end); break;
   }
 }

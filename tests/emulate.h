@@ -245,7 +245,9 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_movm_epi8     emu_movm_epi8
 #define _mm512_maddubs_epi16 emu_maddubs_epi16
 #define _mm512_madd_epi16    emu_madd_epi16
+#undef _mm512_dpbusd_epi32
 #define _mm512_dpbusd_epi32  emu_dpbusd_epi32
+#undef _mm256_dpbusd_epi32
 #define _mm256_dpbusd_epi32  emu_dpbusd_epi32_256
 
 #endif

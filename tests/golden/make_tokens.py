@@ -91,7 +91,10 @@ def nasty(rng, n_max=24):
 
 
 def escape(text):
-    return "".join(c if " " <= c <= "~" and c != "\\" else f"\\u{{{ord(c):X}}}" for c in text)
+    """No blank at the end of a line: editors like to remove it."""
+    last = len(text) - 1
+    plain = lambda i, c: "!" <= c <= "~" and c != "\\" or c == " " and i < last
+    return "".join(c if plain(i, c) else f"\\u{{{ord(c):X}}}" for i, c in enumerate(text))
 
 
 def main():
