@@ -59,10 +59,12 @@ int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ne
 /* ---- life time ---- */
 
 int ner_model_new(const char *path, struct ner_model **out, struct ner_err *err) {
+  static atomic_uint_fast64_t models;
   struct ner_model *model = ner_calloc(1, sizeof *model);
   *out = NULL;
   if( !model ) return ner_fail_nomem(err);
   atomic_init(&model->refs, 1);
+  model->serial = atomic_fetch_add(&models, 1) + 1;
   model->path = ner_strndup(path, strlen(path));
   model->storage = ner_calloc(1, sizeof *model->storage);
   if( !model->path || !model->storage ) {

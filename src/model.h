@@ -64,6 +64,8 @@ struct ner_session;
 
 struct ner_model {
   atomic_int refs;
+  uint64_t serial; /* of the models of this process, never used again: names what was computed
+                   ** with it without keeping it alive */
   struct ner_config config;
   struct ner_tokenizer *tokenizer;
   struct ner_label *label; /* [n_labels] */

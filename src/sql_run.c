@@ -1,7 +1,8 @@
 /*
 ** sql_run.c - running a model on behalf of a connection; see sql.h.
 */
-#include "sql.h"
+#include "sql_cache.h"
+#include "spans.h"
 
 #include <time.h>
 
@@ -77,14 +78,21 @@ int ner_sql_extract(sqlite3 *db, struct ner_model *model, struct ner_slice text,
                     const struct ner_options *options, struct ner_entities *out,
                     struct ner_err *err) {
   struct ner_input input = {.utf8 = text.utf8, .n_bytes = text.n_bytes};
-  struct ner_output output;
-  int rc = ner_sql_run(db, model, &input, options, &output, err);
+  struct ner_output fresh = {0};
+  const struct ner_output *output = ner_sql_cache_find(db, model, text);
+  size_t cap = 0;
+  int rc = NER_OK;
   *out = (struct ner_entities){0};
-  if( rc != NER_OK ) return rc;
-  *out = output.found;
-  output.found = (struct ner_entities){0};
-  ner_output_free(&output);
-  return NER_OK;
+  if( !output ) {
+    rc = ner_sql_run(db, model, &input, NULL, &fresh, err);
+    if( rc != NER_OK ) return rc;
+    output = ner_sql_cache_keep(db, model, text, &fresh);
+    if( !output ) output = &fresh;
+  }
+  rc = ner_spans(model, &output->tokens, output->probs, options, &out->entity, &out->n, &cap, err);
+  if( rc != NER_OK ) ner_entities_free(out);
+  ner_output_free(&fresh);
+  return rc;
 }
 
 int32_t ner_sql_best_label(const float *probs, int32_t n_labels) {

@@ -1,16 +1,21 @@
 /*
 ** sql_util.c - errors, arguments and JSON for the SQL functions; see sql.h.
 */
-#include "sql.h"
+#include "sql_cache.h"
 
 #include <string.h>
 #include "registry.h"
 
 int ner_sql_register(sqlite3 *db, const struct ner_sql_function *functions, size_t n) {
   int rc = SQLITE_OK;
-  for( size_t i = 0; i < n && rc == SQLITE_OK; i++ )
+  for( size_t i = 0; i < n && rc == SQLITE_OK; i++ ) {
+    /* Each function holds the connection's cache; SQLite lets go of it when the connection closes,
+    ** and also when this very call fails. */
+    struct ner_sql_cache *cache = ner_sql_cache_acquire(db);
+    if( !cache ) return SQLITE_NOMEM;
     rc = sqlite3_create_function_v2(db, functions[i].name, functions[i].n_args, functions[i].flags,
-                                    NULL, functions[i].call, NULL, NULL, NULL);
+                                    cache, functions[i].call, NULL, NULL, ner_sql_cache_release);
+  }
   return rc;
 }
 
