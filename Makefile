@@ -32,6 +32,9 @@ SRC := sqlite-ner.c $(wildcard src/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
 LIB := $(BUILD)/ner.$(EXT)
 
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+
 .PHONY: all deps demo test unit bench eval asan tsan fuzz oom format lint install clean help
 all: $(LIB)
 
@@ -45,24 +48,24 @@ deps:
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(NER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The model's bytes are part of bundled.o (.incbin).
 $(BUILD)/obj/src/bundled.o: $(BUNDLED)
 
 $(LIB): $(OBJ)
-	$(CC) $(SHARED) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
+	$(Q)echo "link $@"; $(CC) $(SHARED) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
 
 # Unit tests link the sources themselves, with SQLite as a library.
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 TEST_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(SRC))
 $(BUILD)/obj-core/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP -c $< -o $@
+	$(Q)echo "cc $< (for tests)"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP -c $< -o $@
 $(BUILD)/obj-core/src/bundled.o: $(BUNDLED)
 $(BUILD)/tests/%: tests/%.c $(TEST_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
+	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
 
 ## demo     build, and run ner() over a small table of sentences
 demo: deps
@@ -92,7 +95,7 @@ asan: deps
 ## bench    tokens per second by precision and shape; with PEERS set, beside onnxruntime
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(wildcard tests/bench/*.c))
 $(BUILD)/bench: $(BENCH_OBJ) $(TEST_OBJ)
-	$(CC) $(CFLAGS) $(BENCH_OBJ) $(TEST_OBJ) -o $@ -lsqlite3 $(LIBS)
+	$(Q)echo "link $@"; $(CC) $(CFLAGS) $(BENCH_OBJ) $(TEST_OBJ) -o $@ -lsqlite3 $(LIBS)
 bench: deps
 	@$(MAKE) --no-print-directory $(BUILD)/bench
 	@BUILD=$(BUILD) sh tests/bench/run.sh
