@@ -56,7 +56,7 @@ int sqlite3_ner_init(sqlite3 *db, char **message, const sqlite3_api_routines *ap
   static int (*const registers[])(sqlite3 *) = {
       ner_sql_register_ner,    ner_sql_register_tokens,  ner_sql_register_words,
       ner_sql_register_models, ner_sql_register_scalars, ner_sql_register_redact,
-      ner_sql_register_query,  ner_sql_register_admin,
+      ner_sql_register_query,  ner_sql_register_admin,   ner_sql_register_enrich,
   };
   int rc = take_api(message, api);
   return rc == SQLITE_OK ? register_all(db, registers, sizeof registers / sizeof *registers) : rc;

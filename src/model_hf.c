@@ -259,6 +259,20 @@ static int number_labels(struct loader *l) {
                            ner_safetensors_name(l->file), l->err);
 }
 
+/* Tensors nobody asked for are ignored (poolers, position_ids), but a layer beyond the
+** last means that config.json belongs to a smaller model. */
+static int check_no_more_layers(struct loader *l) {
+  const struct ner_config *c = &l->model->config;
+  char layer[64], name[160];
+  snprintf(layer, sizeof layer, l->names->layer, c->layers);
+  snprintf(name, sizeof name, "%s.%s.weight", layer, l->names->q);
+  if( !ner_safetensors_find(l->file, name) ) return NER_OK;
+  return ner_fail(l->err, NER_ERROR,
+                  "%s: has tensor %s, but config.json asks for only %d layers; both must come "
+                  "from the same model",
+                  ner_safetensors_name(l->file), name, c->layers);
+}
+
 static int load_all(struct loader *l) {
   struct ner_config *c = &l->model->config;
   struct ner_weights *w = &l->model->weights;
@@ -266,6 +280,7 @@ static int load_all(struct loader *l) {
   if( (rc = number_labels(l)) || (rc = load_embeddings(l)) ) return rc;
   for( int32_t i = 0; i < c->layers; i++ )
     if( (rc = load_layer(l, i)) ) return rc;
+  if( (rc = check_no_more_layers(l)) ) return rc;
   /* The classifier is small and its rounding goes straight into the scores. */
   l->prefix[0] = 0;
   return load_linear(l, "classifier", c->n_labels, c->hidden, NER_PRECISION_F32, &w->classifier);

@@ -35,6 +35,7 @@ int ner_sql_register_scalars(sqlite3 *db); /* sql_scalars.c: ner_json, ner_versi
 int ner_sql_register_query(sqlite3 *db);   /* sql_query.c: ner_query */
 int ner_sql_register_redact(sqlite3 *db);  /* sql_redact.c: ner_redact, ner_html */
 int ner_sql_register_admin(sqlite3 *db);   /* sql_admin.c: ner_load, ner_unload, ... */
+int ner_sql_register_enrich(sqlite3 *db);  /* sql_enrich.c: ner_enrich */
 
 /* ---- functions (sql_util.c) ---- */
 
@@ -135,7 +136,7 @@ struct ner_sql_table {
   sqlite3 *db;
   const struct ner_sql_shape *shape;
 };
-#define NER_SQL_MAX_ARGS 4
+#define NER_SQL_MAX_ARGS 5
 
 int ner_sql_table_register(sqlite3 *db, const sqlite3_module *module,
                            const struct ner_sql_shape *shape);

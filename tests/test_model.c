@@ -506,6 +506,7 @@ static void bad_configs(void **state) {
       {false, "\"dim\"", "\"din\"", "dim is missing"},
       {false, "\"n_heads\":3", "\"n_heads\":0", "n_heads is 0"},
       {false, "\"n_layers\":2", "\"n_layers\":3", "tensor distilbert.transformer.layer.2."},
+      {false, "\"n_layers\":2", "\"n_layers\":1", "only 1 layers"},
       {false, "\"n_layers\":2", "\"n_layers\":-1", "n_layers is -1"},
       {false, "\"hidden_dim\":20", "\"hidden_dim\":21", "layer.0.ffn.lin1.weight is F32 [20,12]"},
       {false, "embeddings\":16", "embeddings\":17", "position_embeddings.weight is F32 [16,12]"},

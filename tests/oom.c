@@ -1,0 +1,418 @@
+/*
+** oom.c - every SQL function while memory runs out.
+**
+**     make oom                                    every allocation of every step
+**     build/tests/test_oom                        the same in a sample, as part of make test
+**     build/tests/test_oom -v [STEP]              with figures; only the steps whose name has STEP
+**
+** The library is compiled with -DNER_TEST_ALLOC, so that its allocations come here; SQLite's come here
+** through SQLITE_CONFIG_MALLOC, and its lookaside memory is off, so that none escapes. For each n a
+** step is run on a fresh connection with the n-th allocation failing, and once more with all failing
+** from the n-th on. It must end in the right answer (SQLite can do without some memory) or in
+** SQLITE_NOMEM; be right when run again on the same connection; and when that is closed and
+** the model unloaded there must be as many blocks and bytes as before, and no file left behind.
+*/
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <sys/stat.h>
+#include "registry.h"
+#include "sql.h"
+#include "support.h"
+
+/* ---- the two allocators ---- */
+
+static atomic_long countdown; /* at 1 the allocation fails; 0 and below: none does */
+static atomic_bool from_then_on;
+static atomic_bool out; /* an allocation has failed */
+static atomic_long n_live; /* blocks of the seam */
+
+static bool must_fail(void) {
+  if( atomic_load(&out) && atomic_load(&from_then_on) ) return true;
+  if( atomic_load(&countdown) <= 0 || atomic_fetch_sub(&countdown, 1) != 1 ) return false;
+  atomic_store(&out, true);
+  return true;
+}
+
+static void arm(long n, bool all) {
+  atomic_store(&out, false);
+  atomic_store(&from_then_on, all);
+  atomic_store(&countdown, n);
+}
+
+/* Did any allocation fail since? */
+static bool disarm(void) {
+  atomic_store(&countdown, 0);
+  atomic_store(&from_then_on, false);
+  return atomic_exchange(&out, false);
+}
+
+void *ner_test_malloc(size_t n_bytes) {
+  void *p = must_fail() ? NULL : malloc(n_bytes);
+  if( p ) atomic_fetch_add(&n_live, 1);
+  return p;
+}
+void *ner_test_realloc(void *old, size_t n_bytes) {
+  void *p = must_fail() ? NULL : realloc(old, n_bytes);
+  if( p && !old ) atomic_fetch_add(&n_live, 1);
+  return p;
+}
+void ner_test_free(void *p) {
+  if( p ) atomic_fetch_sub(&n_live, 1);
+  free(p);
+}
+
+static sqlite3_mem_methods sqlite_methods;
+static void *sqlite_malloc(int n_bytes) {
+  return must_fail() ? NULL : sqlite_methods.xMalloc(n_bytes);
+}
+static void *sqlite_realloc(void *old, int n_bytes) {
+  return must_fail() ? NULL : sqlite_methods.xRealloc(old, n_bytes);
+}
+
+/* ---- steps ---- */
+
+struct step {
+  const char *name;
+  const char *before; /* SQL that needs no memory to be short; NULL: nothing */
+  const char *sql;    /* ?1 is the model's directory, ?2 the same as one file, ?3 a file to write */
+  const char *after;  /* its answer is what counts, rather than that of `sql`; NULL: that of `sql` */
+  const char *undo;   /* of what outlives a connection; NULL: nothing */
+  bool opening;       /* connection and registration too, while memory is short */
+  bool on_file;       /* not in memory */
+  int threads;        /* 0: one */
+};
+
+#define TEXT  "'Anna lives in Rome. a b é'"
+#define ROWS  "(VALUES(1," TEXT "),(2,NULL),(3,'in Anna'),(4,x'00'),(5,'Rome'))"
+#define LONG  "replace(hex(zeroblob(40)),'00','Anna lives ')"
+#define DOCS                                                                                   \
+  "CREATE TABLE docs(body); INSERT INTO docs VALUES(" TEXT "),(NULL),('in Anna'),(x'00'),('')"
+
+static const struct step steps[] = {
+    {.name = "open and register", .sql = "SELECT ner_version()", .opening = true},
+    {.name = "ner", .sql = "SELECT *, start_byte, end_byte, rowid, text FROM ner(" TEXT ")"},
+    {.name = "ner with all arguments",
+     .sql = "SELECT *, model, aggregation FROM ner(" TEXT ", 'tiny', 'average', 0.1)"
+            " WHERE label = 'PER' AND score > 0.2 AND score <= 1 ORDER BY start LIMIT 3"},
+    {.name = "ner of a long text", .sql = "SELECT count(*), sum(start) FROM ner(" LONG ")"},
+    {.name = "ner of a long text, 2 threads",
+     .sql = "SELECT count(*), sum(start) FROM ner(" LONG ")",
+     .threads = 2},
+    {.name = "ner IN",
+     .before = "CREATE TABLE docs(body); INSERT INTO docs VALUES(" TEXT "),(NULL),('Rome'),('')",
+     .sql = "SELECT text, entity, label, score FROM ner WHERE text IN (SELECT body FROM docs)"},
+    {.name = "ner in a join",
+     .before = DOCS,
+     .sql = "SELECT d.rowid, n.* FROM docs AS d, ner(d.body) AS n WHERE typeof(d.body) <> 'blob'"},
+    {.name = "ner_tokens", .sql = "SELECT * FROM ner_tokens(" TEXT ")"},
+    {.name = "ner_words", .sql = "SELECT * FROM ner_words('[\"Anna\",\"lives\",7,1.5,\"\\u00e9\"]')"},
+    {.name = "ner_json", .sql = "SELECT ner_json(" TEXT "), ner_json(" TEXT ", 'tiny')"},
+    {.name = "ner_redact", .sql = "SELECT ner_redact(" TEXT "), ner_redact(" TEXT ", 'per')"},
+    {.name = "ner_html", .sql = "SELECT ner_html(" TEXT ")"},
+    {.name = "ner_query", .sql = "SELECT * FROM ner_query('SELECT * FROM " 
+            "(VALUES(1,''Anna lives in Rome''),(2,NULL),(3,''Rome''),(4,x''00''),(5,''Rome''))')"},
+    {.name = "ner_query, 2 threads",
+     .sql = "SELECT count(*), sum(start) FROM ner_query('SELECT value, ''Anna lives in Rome. ''"
+            " || value FROM json_each(''[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18]'')')",
+     .threads = 2},
+    {.name = "an error", .sql = "SELECT ner_json('x', 'nobody')"},
+    {.name = "an error of a table", .sql = "SELECT * FROM ner('x', 'tiny', 'middle')"},
+    {.name = "an error of ner_query", .sql = "SELECT * FROM ner_query('DELETE FROM x')"},
+    {.name = "ner_models", .sql = "SELECT * FROM ner_models"},
+    {.name = "ner_debug", .sql = "SELECT json_extract(ner_debug(), '$.models')"},
+    {.name = "ner_default", .sql = "SELECT ner_default('tiny')"},
+    {.name = "ner_threads", .sql = "SELECT ner_threads(1)"},
+    {.name = "ner_load of a directory",
+     .sql = "SELECT ner_load('other', ?1, 'int8')",
+     .undo = "SELECT ner_unload('other')"},
+    {.name = "ner_load of a file",
+     .sql = "SELECT ner_load('other', ?2)",
+     .undo = "SELECT ner_unload('other')"},
+    {.name = "ner_load over another",
+     .before = "SELECT ner_load('other', ?2)",
+     .sql = "SELECT ner_load('other', ?2)",
+     .after = "SELECT ner_json(" TEXT ", 'other')",
+     .undo = "SELECT ner_unload('other')"},
+    {.name = "ner_unload",
+     .before = "SELECT ner_load('other', ?2)",
+     .sql = "SELECT ner_unload('other')",
+     .after = "SELECT count(*) FROM ner_models",
+     .undo = "SELECT ner_unload('other')"},
+    {.name = "ner_convert", .sql = "SELECT ner_convert(?1, ?3, 'f32')"},
+    {.name = "ner_enrich",
+     .before = DOCS,
+     .sql = "SELECT done, total, entities, errors FROM ner_enrich('docs', 'body')",
+     .after = "SELECT *, (SELECT count(*) FROM docs_body_ner_queue) FROM docs_body_ner"
+              " ORDER BY docs_rowid, start"},
+    {.name = "ner_enrich of a file",
+     .before = DOCS,
+     .sql = "SELECT done, total, entities, errors FROM ner_enrich('docs', 'body')",
+     .after = "SELECT *, (SELECT count(*) FROM docs_body_ner_queue) FROM docs_body_ner"
+              " ORDER BY docs_rowid, start",
+     .on_file = true},
+    {.name = "ner_enrich of what is new",
+     .before = DOCS "; SELECT * FROM ner_enrich('docs', 'body');"
+                    " INSERT INTO docs VALUES('lives in Rome'); DELETE FROM docs WHERE rowid = 3;"
+                    " UPDATE docs SET body = 'Anna' WHERE rowid = 2",
+     .sql = "SELECT done, total, entities, errors FROM ner_enrich('docs', 'body')",
+     .after = "SELECT *, (SELECT count(*) FROM docs_body_ner_queue) FROM docs_body_ner"
+              " ORDER BY docs_rowid, start"},
+};
+
+/* ---- running them ---- */
+
+static char dir[TEST_PATH], model_dir[TEST_PATH], one_file[TEST_PATH], target[TEST_PATH],
+    db_file[TEST_PATH];
+static bool every_n, verbose;
+static const char *only = "";
+
+struct answer {
+  int rc;
+  char message[300];
+  char text[8192]; /* "a|b;c|d;" */
+  size_t n;
+};
+
+static void add(struct answer *a, const char *bytes, size_t n) {
+  assert_true(a->n + n < sizeof a->text);
+  memcpy(a->text + a->n, bytes, n);
+  a->n += n;
+  a->text[a->n] = 0;
+}
+
+/* Takes no memory, so that all that runs out does so on the library's watch. */
+static void add_column(struct answer *a, sqlite3_stmt *statement, int i) {
+  char number[40];
+  const char *bytes = number;
+  int n;
+  switch( sqlite3_column_type(statement, i) ) {
+  case SQLITE_NULL: n = snprintf(number, sizeof number, "NULL"); break;
+  case SQLITE_INTEGER:
+    n = snprintf(number, sizeof number, "%lld", (long long)sqlite3_column_int64(statement, i));
+    break;
+  case SQLITE_FLOAT:
+    n = snprintf(number, sizeof number, "%.9g", sqlite3_column_double(statement, i));
+    break;
+  default: /* the bytes as they are; as text they might be copied for their NUL */
+    bytes = sqlite3_column_blob(statement, i);
+    n = sqlite3_column_bytes(statement, i);
+  }
+  add(a, bytes, (size_t)n);
+  add(a, "|", 1);
+}
+
+static int run_statement(sqlite3_stmt *statement, struct answer *a) {
+  const char *const values[] = {model_dir, one_file, target};
+  int rc = SQLITE_OK;
+  for( int i = 1; i <= sqlite3_bind_parameter_count(statement) && rc == SQLITE_OK; i++ )
+    if( sqlite3_bind_parameter_name(statement, i) )
+      rc = sqlite3_bind_text(statement, i, values[i - 1], -1, SQLITE_STATIC);
+  if( rc != SQLITE_OK ) return rc;
+  while( (rc = sqlite3_step(statement)) == SQLITE_ROW ) {
+    for( int i = 0; i < sqlite3_column_count(statement); i++ ) add_column(a, statement, i);
+    add(a, ";", 1);
+  }
+  return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static void run_sql(sqlite3 *db, const char *sql, struct answer *a) {
+  *a = (struct answer){0};
+  while( a->rc == SQLITE_OK && sql && *sql ) {
+    sqlite3_stmt *statement = NULL;
+    a->rc = sqlite3_prepare_v2(db, sql, -1, &statement, &sql);
+    if( a->rc == SQLITE_OK && statement ) a->rc = run_statement(statement, a);
+    if( a->rc != SQLITE_OK && a->rc != SQLITE_NOMEM )
+      snprintf(a->message, sizeof a->message, "%s", sqlite3_errmsg(db));
+    sqlite3_finalize(statement);
+  }
+}
+
+static int open_db(const struct step *step, sqlite3 **db) {
+  int rc = sqlite3_open(step->on_file ? db_file : ":memory:", db);
+  char *message = NULL;
+  if( rc == SQLITE_OK ) rc = sqlite3_ner_init(*db, &message, NULL);
+  sqlite3_free(message);
+  return rc;
+}
+
+static void load_tiny(void) {
+  struct ner_err err = {0};
+  if( ner_registry_load("tiny", one_file, NER_PRECISION_FILE, &err) ||
+      ner_registry_set_default("tiny", &err) )
+    fail_msg("%s", err.msg);
+}
+
+/* The default model cannot be unloaded, so that another name has it first: it is opened once. */
+static void unload_tiny(void) {
+  struct ner_err err = {0};
+  if( ner_registry_set_default("keep", &err) || ner_registry_unload("tiny", &err) )
+    fail_msg("%s", err.msg);
+}
+
+/* For want of memory SQLite keeps an error's code and gives it a message of its own. */
+static bool same(const struct answer *found, const struct answer *right) {
+  return found->rc == right->rc && !strcmp(found->text, right->text) &&
+         (!strcmp(found->message, right->message) ||
+          !strcmp(found->message, sqlite3_errstr(right->rc)));
+}
+
+static int count_files(void) {
+  DIR *d = opendir(dir);
+  int n = 0;
+  assert_non_null(d);
+  while( readdir(d) ) n++;
+  closedir(d);
+  return n;
+}
+
+struct tally {
+  long n, n_nomem, n_right;
+};
+
+/* One connection's life. right: the answers it should give, filled in when n is 0. Returns whether
+** an allocation failed. */
+static bool live(const struct step *step, long n, bool all, struct answer right[2],
+                 struct tally *tally) {
+  struct answer found, again;
+  sqlite3 *db = NULL;
+  bool failed;
+  char text[16];
+  int rc;
+  snprintf(text, sizeof text, "%d", step->threads ? step->threads : 1);
+  setenv("NER_THREADS", text, 1);
+  load_tiny();
+  if( step->opening ) arm(n, all);
+  rc = open_db(step, &db);
+  if( rc == SQLITE_OK ) run_sql(db, step->before, &found);
+  if( rc == SQLITE_OK && found.rc ) fail_msg("%s: before: %s", step->name, found.message);
+  if( !step->opening ) {
+    assert_int_equal(rc, SQLITE_OK);
+    arm(n, all);
+  }
+  if( rc == SQLITE_OK ) run_sql(db, step->sql, &found);
+  else found = (struct answer){.rc = rc};
+  failed = disarm();
+  if( n == 0 ) {
+    right[0] = found;
+  } else if( found.rc == SQLITE_NOMEM && failed ) {
+    tally->n_nomem++;
+  } else if( same(&found, &right[0]) ) {
+    tally->n_right += failed;
+  } else {
+    fail_msg("%s: allocation %ld fails%s: code %d, %s, gives\n  %s\nexpected\n  %s", step->name, n,
+             all ? " and all after it" : "", found.rc, found.message, found.text, right[0].text);
+  }
+  if( step->opening && rc != SQLITE_OK ) { /* what a program would do */
+    sqlite3_close(db);
+    assert_int_equal(open_db(step, &db), SQLITE_OK);
+  }
+  if( !sqlite3_get_autocommit(db) ) fail_msg("%s: %ld: a transaction is left", step->name, n);
+  if( n == 0 || step->after == NULL || found.rc == SQLITE_NOMEM ) run_sql(db, step->sql, &again);
+  if( step->after ) run_sql(db, step->after, &again);
+  if( n == 0 ) right[1] = again;
+  else if( !same(&again, &right[1]) )
+    fail_msg("%s: after allocation %ld failed%s: code %d, %s, gives\n  %s\nexpected\n  %s",
+             step->name, n, all ? " and all after it" : "", again.rc, again.message, again.text,
+             right[1].text);
+  run_sql(db, step->undo, &again);
+  rc = sqlite3_close(db);
+  if( rc != SQLITE_OK ) fail_msg("%s: %ld: the connection cannot be closed", step->name, n);
+  unload_tiny();
+  ner_pool_stop();
+  return failed;
+}
+
+static void clear_away(const struct step *step) {
+  remove(target);
+  if( step->on_file ) remove(db_file);
+}
+
+/* How far apart the n are that are tried: all of the first 60, then ever fewer of them. */
+static long next_n(long n) {
+  return every_n || n < 60 ? n + 1 : n + n / 24;
+}
+
+static void run_step(const struct step *step) {
+  struct answer right[2];
+  for( int all = 0; all <= 1; all++ ) {
+    struct tally tally = {0};
+    long last = 0;
+    bool failed = true;
+    /* Twice to warm up: what is made once and kept is made then. */
+    live(step, 0, false, right, &tally);
+    clear_away(step);
+    live(step, 0, false, right, &tally);
+    clear_away(step);
+    if( right[0].rc == SQLITE_OK ) assert_true(right[0].n > 0 && right[1].n > 0);
+    for( long n = 1; failed; n = next_n(n) ) {
+      long blocks = atomic_load(&n_live);
+      sqlite3_int64 used = sqlite3_memory_used();
+      int files = count_files();
+      failed = live(step, n, all, right, &tally);
+      clear_away(step);
+      if( atomic_load(&n_live) != blocks )
+        fail_msg("%s: %ld: %ld blocks are left", step->name, n, atomic_load(&n_live) - blocks);
+      if( sqlite3_memory_used() != used )
+        fail_msg("%s: %ld: SQLite has %lld bytes more", step->name, n,
+                 (long long)(sqlite3_memory_used() - used));
+      if( count_files() != files ) fail_msg("%s: %ld: a file is left", step->name, n);
+      tally.n++;
+      last = n;
+    }
+    if( verbose )
+      print_message("# %-32s %s: %5ld tried up to n = %ld, %ld out of memory, %ld right answers\n",
+                    step->name, all ? "n on" : "n   ", tally.n - 1, last - 1, tally.n_nomem,
+                    tally.n_right);
+    assert_true(tally.n_nomem > 0);
+  }
+}
+
+static void out_of_memory(void **state) {
+  for( size_t i = 0; i < sizeof steps / sizeof *steps; i++ )
+    if( strstr(steps[i].name, only) ) run_step(&steps[i]);
+}
+
+/* ---- setting up ---- */
+
+static int set_up(void **state) {
+  struct tiny tiny = tiny_distilbert();
+  struct ner_err err = {0};
+  tiny.layers = 1;
+  test_dir_make(dir);
+  test_path(model_dir, dir, "model");
+  test_path(one_file, dir, "one.safetensors");
+  test_path(target, dir, "target.safetensors");
+  test_path(db_file, dir, "db");
+  assert_int_equal(mkdir(model_dir, 0700), 0);
+  tiny_write(model_dir, &tiny);
+  if( ner_convert(model_dir, one_file, NER_PRECISION_F32, &err) ||
+      ner_registry_load("keep", one_file, NER_PRECISION_FILE, &err) )
+    fail_msg("%s", err.msg);
+  return 0;
+}
+
+static int tear_down(void **state) {
+  test_dir_remove(model_dir);
+  test_dir_remove(dir);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(out_of_memory)};
+  sqlite3_mem_methods methods;
+  const char *all = getenv("NER_OOM");
+  every_n = all && !strcmp(all, "all");
+  verbose = every_n || argc > 1;
+  if( argc > 2 ) only = argv[2];
+  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlite_methods);
+  methods = sqlite_methods;
+  methods.xMalloc = sqlite_malloc;
+  methods.xRealloc = sqlite_realloc;
+  sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+  sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+  return cmocka_run_group_tests_name("out of memory", tests, set_up, tear_down);
+}

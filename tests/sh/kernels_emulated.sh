@@ -1,0 +1,12 @@
+#!/bin/sh
+# The AVX-512 and VNNI kernels on a machine that lacks them: their instructions played by
+# tests/emulate.h. Needs AVX2, which the rest of those files uses.
+set -eu
+cd "$(dirname "$0")/../.."
+build=${BUILD:-build}
+grep -qw avx2 /proc/cpuinfo 2>/dev/null || { echo "no AVX2 here"; exit 77; }
+mkdir -p "$build/tests"
+${CC:-cc} -std=gnu11 -O1 -fno-math-errno -Wno-psabi -Iinclude -Isrc -Itests -Itests/plain \
+  -DNER_NO_BLAS -DNER_EMULATE tests/test_kernels.c src/kernels*.c src/base.c \
+  -o "$build/tests/kernels.emulated" -lm -pthread
+"$build/tests/kernels.emulated"
