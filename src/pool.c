@@ -209,18 +209,19 @@ struct jobs {
   const struct ner_stop *stop;
   unsigned n;
   atomic_uint next; /* unsigned: every thread adds one too many at the end */
-  atomic_bool stopped;
+  bool stopped;     /* the caller's */
 };
 
 static void work_off(void *arg, int rank) {
   struct jobs *jobs = arg;
-  for( bool first = true;; first = false ) {
-    unsigned job;
-    if( rank == 0 && !first && ner_stop_asked(jobs->stop) ) atomic_store(&jobs->stopped, true);
-    if( atomic_load(&jobs->stopped) ) return;
-    job = atomic_fetch_add(&jobs->next, 1);
-    if( job >= jobs->n ) return;
+  unsigned job;
+  while( (job = atomic_fetch_add(&jobs->next, 1)) < jobs->n ) {
     jobs->fn(jobs->arg, (int)job, rank);
+    /* Asking may cost something: not when there is nothing left to stop. */
+    if( rank == 0 && atomic_load(&jobs->next) < jobs->n && ner_stop_asked(jobs->stop) ) {
+      jobs->stopped = true;
+      atomic_store(&jobs->next, jobs->n);
+    }
   }
 }
 
@@ -233,7 +234,7 @@ int ner_pool_run(int max_threads, int n_jobs, void (*fn)(void *arg, int job, int
   hire(&crew, (max_threads < n_jobs ? max_threads : n_jobs) - 1, &size);
   work_off(&jobs, 0);
   if( !dismiss(&crew, false) ) return NER_INTERRUPT;
-  return atomic_load(&jobs.stopped) ? NER_INTERRUPT : NER_OK;
+  return jobs.stopped ? NER_INTERRUPT : NER_OK;
 }
 
 struct team_run {

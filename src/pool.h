@@ -29,9 +29,9 @@ void ner_team_wait(struct ner_team *team);
 /* Calls fn(arg, job, rank) once for each job in [0, n_jobs), on at most
 ** max_threads threads (the caller is one of them), in any order; returns when all
 ** are done. rank < max_threads tells the threads of this run apart (the caller
-** is 0), so that each may own a scratch. After each of its own jobs the calling
-** thread asks `stop` (NULL: never), which may cost something; once it says yes no
-** further job is begun and NER_INTERRUPT is returned. */
+** is 0), so that each may own a scratch. Between jobs the calling thread asks `stop`
+** (NULL: never); once it says yes no further job is begun and NER_INTERRUPT is
+** returned. */
 int ner_pool_run(int max_threads, int n_jobs, void (*fn)(void *arg, int job, int rank), void *arg,
                  const struct ner_stop *stop);
 

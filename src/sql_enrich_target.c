@@ -187,8 +187,12 @@ static int read_table(struct ner_enrich_target *t, struct ner_enrich_work *work,
                       bool *strict, struct ner_err *err) {
   sqlite3_stmt *statement;
   bool row = false;
-  char *sql = sqlite3_mprintf("PRAGMA \"%w\".table_list(\"%w\")", work->schema, table);
-  int rc = ner_enrich_prepare(work, sql, &statement, err);
+  char *sql;
+  int rc;
+  if( sqlite3_strnicmp(table, "sqlite_", 7) == 0 )
+    return ner_fail(err, NER_ERROR, "'%.100s' is SQLite's own; it can have no triggers", table);
+  sql = sqlite3_mprintf("PRAGMA \"%w\".table_list(\"%w\")", work->schema, table);
+  rc = ner_enrich_prepare(work, sql, &statement, err);
   if( rc == NER_OK ) rc = ner_enrich_step(work, statement, &row, err);
   if( rc == NER_OK && !row ) rc = ner_fail(err, NER_ERROR, "there is no table '%.100s'", table);
   if( rc == NER_OK ) {
@@ -198,8 +202,6 @@ static int read_table(struct ner_enrich_target *t, struct ner_enrich_work *work,
     *strict = sqlite3_column_int(statement, 5) != 0;
     if( !type || !t->table )
       rc = ner_fail_nomem(err);
-    else if( sqlite3_strnicmp(t->table, "sqlite_", 7) == 0 )
-      rc = ner_fail(err, NER_ERROR, "'%.100s' is SQLite's own; it can have no triggers", t->table);
     else if( strcmp(type, "table") != 0 )
       rc = ner_fail(err, NER_ERROR,
                     "'%.100s' is a %s table, on which no triggers can be set; enrich the table its"
@@ -256,7 +258,12 @@ static int read_columns(struct ner_enrich_target *t, struct ner_enrich_work *wor
     }
     for( size_t i = 0; i < n_aliases; i++ )
       if( sqlite3_stricmp(name, aliases[i]) == 0 ) taken[i] = true;
-    if( sqlite3_stricmp(name, column) == 0 ) t->column = sqlite3_mprintf("%s", name);
+    if( sqlite3_stricmp(name, column) != 0 ) continue;
+    t->column = sqlite3_mprintf("%s", name);
+    if( !t->column ) {
+      rc = ner_fail_nomem(err);
+      break;
+    }
   }
   sqlite3_finalize(statement);
   sqlite3_free(sql);

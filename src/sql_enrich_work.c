@@ -248,7 +248,8 @@ static int open_beside(struct ner_enrich_work *work, struct ner_err *err) {
   work->beside = true;
   work->schema = sqlite3_mprintf("main");
   if( !work->schema ) return ner_fail_nomem(err);
-  rc = sqlite3_open_v2(file, &work->db, SQLITE_OPEN_READWRITE, vfs ? vfs->zName : NULL);
+  rc = sqlite3_open_v2(file, &work->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE,
+                       vfs ? vfs->zName : NULL);
   if( rc != SQLITE_OK ) return ner_enrich_fail(work, rc, err);
   /* Some 10 ms between questions. */
   sqlite3_progress_handler(work->db, 200 * 1000, interrupt_asked, work);

@@ -133,13 +133,17 @@ static int fail_no_array(const char *why, struct ner_err *err) {
 static int read_words(sqlite3_value *value, struct words *words, struct ner_err *err) {
   struct ner_err json_err = {0};
   struct ner_json *json = NULL;
+  enum ner_json_type type;
   struct ner_slice text;
   int rc = ner_sql_text(value, "the array of words", &text, err);
   if( rc != NER_OK ) return rc;
   rc = ner_json_open(text.utf8, text.n_bytes, "the array of words", &json, &json_err);
   if( rc == NER_NOMEM ) return ner_fail_nomem(err);
   if( rc != NER_OK ) return fail_no_array(json_err.msg, err);
-  if( ner_json_type_at(json, "$") == NER_JSON_ARRAY )
+  type = ner_json_type_at(json, "$");
+  /* The whole is always there: without a type it could not be read for want of memory, and the
+  ** walk says so. */
+  if( type == NER_JSON_ARRAY || type == NER_JSON_MISSING )
     rc = ner_json_each(json, "$", add_word, words, err);
   else
     rc = fail_no_array("the array of words is no array", err);

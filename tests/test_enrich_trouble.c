@@ -61,16 +61,16 @@ static void nobody_is_kept_out(void **state) {
     struct pair p;
     sqlite3_stmt *statement;
     int rc, n = 0;
-    pair_open(&p, journals[i], 2000);
+    pair_open(&p, journals[i], 1000);
     statement = begin_enrich(p.db);
     do {
       n++;
       do_sqlf(p.other,
               "BEGIN EXCLUSIVE; UPDATE docs SET body = 'Hello Rome %d' WHERE id IN (%d, %d);"
               "DELETE FROM docs WHERE id = %d; INSERT INTO docs(body) VALUES('Hello %d'); COMMIT",
-              n, n, 2000 - n, n + 20, n);
+              n, n, 1000 - n, n + 20, n);
       rc = sqlite3_step(statement);
-    } while( rc == SQLITE_ROW && n < 20 );
+    } while( rc == SQLITE_ROW && n < 8 );
     sqlite3_finalize(statement);
     assert_true(n > 2);
     enrich(p.db, "'docs', 'body'");
@@ -128,7 +128,7 @@ static void a_lock_held_for_too_long_is_reported(void **state) {
     sqlite3_stmt *statement;
     double start;
     char *was;
-    pair_open(&p, journals[i], 2000);
+    pair_open(&p, journals[i], 1000);
     do_sql(p.db, "PRAGMA busy_timeout = 100");
     do_sql(p.other, "BEGIN IMMEDIATE");
     check_error(p.db, ENRICH, "locked by somebody else");
@@ -166,17 +166,22 @@ static void rows_changed_while_being_worked_on_stay_due(void **state) {
   for( size_t i = 0; i < N_JOURNALS; i++ ) {
     struct pair p;
     sqlite3_stmt *statement;
-    pair_open(&p, journals[i], 300);
-    do_sql(p.db,
-           "SELECT * FROM ner_enrich('docs', 'body') LIMIT 1; UPDATE docs SET body = body || '.'");
+    pair_open(&p, journals[i], 40);
+    do_sql(
+        p.db,
+        "SELECT * FROM ner_enrich('docs', 'body', 'bundled'); UPDATE docs SET body = body || '.'");
     sqlite3_progress_handler(p.db, 500, change_all, &p);
-    statement = begin_enrich(p.db);
-    check(p.other, "SELECT count(*) FROM docs WHERE body LIKE 'Angela and%'", "300;");
+    /* A larger model, to be slow enough for the handler to be called. */
+    assert_int_equal(sqlite3_prepare_v2(p.db, "SELECT * FROM ner_enrich('docs', 'body', 'bundled')",
+                                        -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    check(p.other, "SELECT count(*) FROM docs WHERE body LIKE 'Angela and%'", "40;");
     assert_int_equal(sqlite3_column_int(statement, 0), 0); /* the whole batch is still due */
-    check(p.other, "SELECT count(*) FROM docs_body_ner_queue", "300;");
+    check(p.other, "SELECT count(*) FROM docs_body_ner_queue", "40;");
     sqlite3_finalize(statement);
-    assert_int_equal(enrich(p.db, "'docs', 'body'"), 300);
-    check_docs(p.db, NULL);
+    assert_int_equal(enrich(p.db, "'docs', 'body', 'bundled'"), 40);
+    check_docs(p.db, "bundled");
     pair_close(&p);
   }
 }
@@ -249,7 +254,7 @@ static void a_transaction_begun_meanwhile_is_noticed(void **state) {
   for( size_t i = 0; i < N_JOURNALS; i++ ) {
     struct pair p;
     sqlite3_stmt *statement;
-    pair_open(&p, journals[i], 2000);
+    pair_open(&p, journals[i], 1000);
     statement = begin_enrich(p.db);
     do_sql(p.db, "BEGIN; UPDATE docs SET body = 'Hello Rome' WHERE id = 1");
     assert_int_equal(sqlite3_step(statement), SQLITE_ERROR);
@@ -559,7 +564,7 @@ static void *interrupt_later(void *arg) {
 
 /* At whatever moment: it ends soon, nothing is left open, and what is done is done. */
 static void interrupts_leave_nothing_open(void **state) {
-  for( int i = 0; i < 24; i++ ) {
+  for( int i = 0; i < 12; i++ ) {
     bool file = i % 2, wal = i % 4 > 1, in_transaction = i % 3 == 0;
     struct interrupter interrupter;
     struct pair p;
@@ -567,19 +572,21 @@ static void interrupts_leave_nothing_open(void **state) {
     char *found;
     double end;
     sqlite3 *db;
-    pair_open(&p, wal ? "wal" : "delete", file ? 1500 : 1);
+    pair_open(&p, wal ? "wal" : "delete", file ? 600 : 1);
     db = file ? p.db : open_db(":memory:");
-    if( !file ) make_docs(db, 1500);
+    if( !file ) make_docs(db, 600);
     do_sql(db,
            "UPDATE docs SET body = (WITH c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
-           " WHERE i < 2000) SELECT group_concat(docs.body || i, ' ') FROM c) WHERE id % 100 = 99");
+           " WHERE i < 2000) SELECT group_concat(docs.body || i, ' ') FROM c) WHERE id % 50 = 49");
     if( in_transaction ) do_sql(db, "BEGIN");
-    interrupter = (struct interrupter){db, i * 12, 0};
+    interrupter = (struct interrupter){db, 5 + i * 15, 0};
     assert_int_equal(pthread_create(&thread, NULL, interrupt_later, &interrupter), 0);
     found = ask(db, ENRICH);
     end = now_s();
     pthread_join(thread, NULL);
-    if( !strstr(found, "interrupted") ) fail_msg("after %d ms: %.300s", i * 12, found);
+    /* While SQLite reads the function's columns it words it in its own way. */
+    if( !strstr(found, "interrupted") && !strstr(found, "vtable constructor failed") )
+      fail_msg("after %d ms: %.300s", 5 + i * 15, found);
     if( end - interrupter.at > 2 ) fail_msg("it took %.3f s", end - interrupter.at);
     sqlite3_free(found);
     if( !in_transaction ) assert_true(sqlite3_get_autocommit(db));
@@ -589,7 +596,7 @@ static void interrupts_leave_nothing_open(void **state) {
           "SELECT count(*) FROM sqlite_schema WHERE name = 'docs_body_ner_state' AND"
           " NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'docs_body_ner_delete')",
           "0;");
-    do_sql(db, "UPDATE docs SET body = 'Hello Berlin' WHERE id % 100 = 99");
+    do_sql(db, "UPDATE docs SET body = 'Hello Berlin' WHERE id % 50 = 49");
     enrich(db, "'docs', 'body'");
     check_docs(db, NULL);
     if( !file ) close_db(db);
@@ -604,15 +611,15 @@ static int stop_it(void *arg) {
 
 static void progress_handlers_are_obeyed(void **state) {
   int n_interrupted = 0;
-  for( int i = 0; i < 40; i++ ) {
+  for( int i = 0; i < 20; i++ ) {
     struct pair p;
     sqlite3 *db;
     char *found;
-    int left = i / 2;
+    int left = i / 2 * 2;
     bool file = i % 2;
-    pair_open(&p, "delete", file ? 500 : 1);
+    pair_open(&p, "delete", file ? 150 : 1);
     db = file ? p.db : open_db(":memory:");
-    if( !file ) make_docs(db, 500);
+    if( !file ) make_docs(db, 150);
     sqlite3_progress_handler(db, 1000, stop_it, &left);
     found = ask(db, ENRICH);
     n_interrupted += strstr(found, "error: interrupted") != NULL;
@@ -625,7 +632,7 @@ static void progress_handlers_are_obeyed(void **state) {
     if( !file ) close_db(db);
     pair_close(&p);
   }
-  assert_true(n_interrupted > 15);
+  assert_true(n_interrupted > 3);
 }
 
 static void waiting_for_a_lock_can_be_interrupted(void **state) {

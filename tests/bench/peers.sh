@@ -19,7 +19,7 @@ for precision in f32 int8; do
   for threads in 1 $(nproc); do
     : >"$tmp/ours" >"$tmp/theirs"
     for run in $(seq "$runs"); do
-      "$build/bench" -m "$PEERS/models/full" -p "$precision" -t "$threads" -s >>"$tmp/ours"
+      "$build/bench" -m "$PEERS/models/full" -p "$precision" -t "$threads" -s -r 3 >>"$tmp/ours"
       (cd "$PEERS" && node ort.mjs "$precision" "$threads") |
         sed -n 's/.*B=\([0-9]*\) T=\([0-9]*\).*tok\/s=\([0-9]*\)/\1x\2 0 \3/p' >>"$tmp/theirs"
     done
