@@ -26,6 +26,7 @@ struct ner_enrich_work {
   bool sqlite_waits; /* SQLite itself does, as the host has told it to */
   bool lost;         /* a statement means nothing to our own connection; it may to the host's */
   bool in_savepoint; /* of a transaction that somebody else began */
+  int unbound;       /* why a parameter could not be bound; SQLITE_OK: all could */
   sqlite3_stmt *abandon;
   struct ner_sql_stop stop; /* the host's wish to stop, while one of its calls is under way */
 };
@@ -41,6 +42,12 @@ void ner_enrich_work_close(struct ner_enrich_work *work);
 /* One statement. Waits for locks. sqlite3_step() alone knows nothing of that. */
 int ner_enrich_prepare(struct ner_enrich_work *work, const char *sql, sqlite3_stmt **out,
                        struct ner_err *err);
+/* Parameters. Both may need memory, for a copy or another encoding; when there is none the next
+** ner_enrich_step() says so, instead of running with NULL. The text must outlive that. */
+void ner_enrich_bind_text(struct ner_enrich_work *work, sqlite3_stmt *statement, int at,
+                          const char *utf8, size_t n_bytes);
+void ner_enrich_bind_value(struct ner_enrich_work *work, sqlite3_stmt *statement, int at,
+                           const sqlite3_value *value);
 /* NER_OK and *row tells whether there is one. Without one the statement is reset. */
 int ner_enrich_step(struct ner_enrich_work *work, sqlite3_stmt *statement, bool *row,
                     struct ner_err *err);

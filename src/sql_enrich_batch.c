@@ -199,14 +199,14 @@ static int run(struct ner_enrich_batcher *b, sqlite3_stmt *statement, struct ner
 static int bind_keys(struct ner_enrich_batcher *b, sqlite3_stmt *statement, size_t i) {
   int n_keys = b->target->n_keys;
   for( int k = 0; k < n_keys; k++ )
-    sqlite3_bind_value(statement, k + 1, b->key[i * (size_t)(n_keys + 1) + (size_t)k]);
+    ner_enrich_bind_value(b->work, statement, k + 1, b->key[i * (size_t)(n_keys + 1) + (size_t)k]);
   return n_keys + 1;
 }
 
 static int add_error(struct ner_enrich_batcher *b, size_t i, const char *message,
                      struct ner_err *err) {
   int at = bind_keys(b, b->add_error, i);
-  sqlite3_bind_text(b->add_error, at, message, -1, SQLITE_STATIC);
+  ner_enrich_bind_text(b->work, b->add_error, at, message, strlen(message));
   return run(b, b->add_error, err);
 }
 
@@ -216,9 +216,9 @@ static int add_entities(struct ner_enrich_batcher *b, size_t i, const struct ner
   const char *text = b->text + b->row[i].begin;
   for( size_t k = 0; k < found->n && rc == NER_OK; k++ ) {
     const struct ner_entity *e = &found->entity[k];
-    sqlite3_bind_text64(b->add_entity, at, text + e->start_byte, e->end_byte - e->start_byte,
-                        SQLITE_STATIC, SQLITE_UTF8);
-    sqlite3_bind_text(b->add_entity, at + 1, e->label, -1, SQLITE_STATIC);
+    ner_enrich_bind_text(b->work, b->add_entity, at, text + e->start_byte,
+                         e->end_byte - e->start_byte);
+    ner_enrich_bind_text(b->work, b->add_entity, at + 1, e->label, strlen(e->label));
     sqlite3_bind_double(b->add_entity, at + 2, e->score);
     sqlite3_bind_int64(b->add_entity, at + 3, e->start);
     sqlite3_bind_int64(b->add_entity, at + 4, e->end);
@@ -233,8 +233,8 @@ static int write_row(struct ner_enrich_batcher *b, size_t i, struct ner_enrich_c
   const struct ner_output *output = row->input == NO_INPUT ? NULL : &b->output[row->input];
   int n_keys = b->target->n_keys, rc;
   /* As it stands there, number or not: an entry that cannot be taken would be read for ever. */
-  sqlite3_bind_value(b->take, bind_keys(b, b->take, i),
-                     b->key[i * (size_t)(n_keys + 1) + (size_t)n_keys]);
+  ner_enrich_bind_value(b->work, b->take, bind_keys(b, b->take, i),
+                        b->key[i * (size_t)(n_keys + 1) + (size_t)n_keys]);
   rc = run(b, b->take, err);
   if( rc != NER_OK || sqlite3_changes(b->work->db) == 0 ) return rc;
   bind_keys(b, b->drop_entities, i);
@@ -260,7 +260,7 @@ static int write_row(struct ner_enrich_batcher *b, size_t i, struct ner_enrich_c
 static int check_settings(struct ner_enrich_batcher *b, struct ner_err *err) {
   bool row;
   int rc;
-  sqlite3_bind_text(b->settings_are, 1, b->settings, -1, SQLITE_STATIC);
+  ner_enrich_bind_text(b->work, b->settings_are, 1, b->settings, strlen(b->settings));
   rc = ner_enrich_step(b->work, b->settings_are, &row, err);
   sqlite3_reset(b->settings_are);
   if( rc == NER_OK && !row )

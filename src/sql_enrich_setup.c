@@ -80,9 +80,9 @@ static int look(const struct ner_enrich_target *t, struct ner_enrich_work *work,
   for( int i = 0; i < NER_ENRICH_MADE && rc == NER_OK; i++ ) {
     const struct ner_enrich_object *object = &t->made[i];
     bool row = false;
-    sqlite3_bind_text(statement, 1, object->type, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 2, object->sql, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 3, object->name, -1, SQLITE_STATIC);
+    ner_enrich_bind_text(work, statement, 1, object->type, strlen(object->type));
+    ner_enrich_bind_text(work, statement, 2, object->sql, strlen(object->sql));
+    ner_enrich_bind_text(work, statement, 3, object->name, strlen(object->name));
     rc = ner_enrich_step(work, statement, &row, err);
     found[i] = !row ? ABSENT : sqlite3_column_int(statement, 0) ? SAME : DIFFERENT;
     sqlite3_reset(statement);

@@ -196,8 +196,9 @@ static int read_table(struct ner_enrich_target *t, struct ner_enrich_work *work,
   if( rc == NER_OK ) rc = ner_enrich_step(work, statement, &row, err);
   if( rc == NER_OK && !row ) rc = ner_fail(err, NER_ERROR, "there is no table '%.100s'", table);
   if( rc == NER_OK ) {
+    const char *name = (const char *)sqlite3_column_text(statement, 1);
     const char *type = (const char *)sqlite3_column_text(statement, 2);
-    t->table = sqlite3_mprintf("%s", sqlite3_column_text(statement, 1));
+    t->table = name ? sqlite3_mprintf("%s", name) : NULL;
     t->without_rowid = sqlite3_column_int(statement, 4) != 0;
     *strict = sqlite3_column_int(statement, 5) != 0;
     if( !type || !t->table )
@@ -296,8 +297,8 @@ static int read_indexes(struct ner_enrich_target *t, struct ner_enrich_work *wor
                         " WHERE i.\"unique\" AND x.key ORDER BY i.seq, x.seqno");
   int rc = ner_enrich_prepare(work, sql, &statement, err);
   if( rc == NER_OK ) {
-    sqlite3_bind_text(statement, 1, t->table, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 2, t->schema, -1, SQLITE_STATIC);
+    ner_enrich_bind_text(work, statement, 1, t->table, strlen(t->table));
+    ner_enrich_bind_text(work, statement, 2, t->schema, strlen(t->schema));
   }
   while( rc == NER_OK && (rc = ner_enrich_step(work, statement, &row, err)) == NER_OK && row ) {
     const char *name = (const char *)sqlite3_column_text(statement, 1);

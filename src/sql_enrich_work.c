@@ -74,9 +74,27 @@ static bool wait_for_lock(struct ner_enrich_work *work, int rc, int *waited_ms) 
   return true;
 }
 
+static void note_binding(struct ner_enrich_work *work, int rc) {
+  if( work->unbound == SQLITE_OK ) work->unbound = rc;
+}
+
+void ner_enrich_bind_text(struct ner_enrich_work *work, sqlite3_stmt *statement, int at,
+                          const char *utf8, size_t n_bytes) {
+  note_binding(work,
+               sqlite3_bind_text64(statement, at, utf8, n_bytes, SQLITE_STATIC, SQLITE_UTF8));
+}
+
+void ner_enrich_bind_value(struct ner_enrich_work *work, sqlite3_stmt *statement, int at,
+                           const sqlite3_value *value) {
+  note_binding(work, sqlite3_bind_value(statement, at, value));
+}
+
 int ner_enrich_step(struct ner_enrich_work *work, sqlite3_stmt *statement, bool *row,
                     struct ner_err *err) {
-  int rc, waited_ms = 0;
+  int rc = work->unbound, waited_ms = 0;
+  work->unbound = SQLITE_OK;
+  *row = false;
+  if( rc != SQLITE_OK ) return ner_enrich_fail(work, rc, err);
   for( ;; ) {
     rc = sqlite3_step(statement);
     *row = rc == SQLITE_ROW;

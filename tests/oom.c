@@ -159,12 +159,29 @@ static const struct step steps[] = {
      .sql = ENRICH,
      .after = ENRICHED,
      .on_file = true},
-    {.name = "ner_enrich by keys of text, in UTF-16",
-     .before = "PRAGMA encoding = 'UTF-16'; CREATE TABLE docs(lang TEXT COLLATE NOCASE, no, body,"
-               " PRIMARY KEY(lang, no)) WITHOUT ROWID; INSERT INTO docs VALUES('it', 'first'," TEXT
-               "),('it', 'second', NULL),('de', 3, 'in Anna'),('de', 4, x'00')",
+    /* Keys that must be copied and text that must be converted to be bound. */
+    {.name = "ner_enrich by keys of text",
+     .before = "PRAGMA synchronous = OFF; PRAGMA encoding = 'UTF-16';"
+               "CREATE TABLE docs(lang TEXT COLLATE NOCASE, no, body, PRIMARY KEY(lang, no))"
+               " WITHOUT ROWID;"
+               "INSERT INTO docs VALUES('it', 'first', 'in Anna'),('it', 'second', 'Rome'),"
+               " ('de', 3, 'Anna'),('de', 4, x'00');"
+               "SELECT * FROM ner_enrich('docs', 'body');"
+               "UPDATE docs SET body = 'lives' WHERE no = 'first';"
+               "UPDATE docs SET body = x'00' WHERE no = 'second';"
+               "UPDATE docs SET body = 'Rome' WHERE no = 4",
      .sql = ENRICH,
-     .after = ENRICHED},
+     .after = ENRICHED,
+     .on_file = true},
+    {.name = "ner_enrich in a transaction",
+     .before = DOCS "; BEGIN",
+     .sql = ENRICH,
+     .after = ENRICHED,
+     .in_transaction = true},
+    {.name = "an error of ner_enrich", .sql = "SELECT * FROM ner_enrich('nothing', 'body')"},
+    {.name = "another error of ner_enrich",
+     .before = DOCS "; CREATE VIEW seen AS SELECT * FROM docs",
+     .sql = "SELECT * FROM ner_enrich('seen', 'body')"},
     {.name = "ner_enrich of what is new",
      .before = DOCS "; SELECT * FROM ner_enrich('docs', 'body');"
                     " INSERT INTO docs VALUES('lives in Rome'); DELETE FROM docs WHERE rowid = 3;"
@@ -339,7 +356,8 @@ static bool live(const struct step *step, long n, bool all, struct answer right[
     sqlite3_close(db);
     assert_int_equal(open_db(step, &db), SQLITE_OK);
   }
-  if( !sqlite3_get_autocommit(db) ) complain(tally, step, n, all, "a transaction is left");
+  if( !sqlite3_get_autocommit(db) && !step->in_transaction )
+    complain(tally, step, n, all, "a transaction is left");
   if( n == 0 || step->after == NULL || found.rc == SQLITE_NOMEM ) run_sql(db, step->sql, &again);
   if( step->after ) run_sql(db, step->after, &again);
   if( n == 0 )
