@@ -89,7 +89,7 @@ eval: deps
 
 ## asan     every test under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 asan: deps
-	@$(MAKE) --no-print-directory unit BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS="-O1 -g" \
+	@$(MAKE) --no-print-directory unit BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS="-O2 -g" \
 	  PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
 
 ## bench    tokens per second by precision and shape; with PEERS set, beside onnxruntime
