@@ -35,7 +35,7 @@ LIB := $(BUILD)/ner.$(EXT)
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all deps demo test unit bench eval asan tsan fuzz oom format lint install clean help
+.PHONY: all deps demo test unit bench eval asan oom format install clean help
 all: $(LIB)
 
 help:
@@ -67,6 +67,17 @@ $(BUILD)/tests/%: tests/%.c $(TEST_OBJ)
 	@mkdir -p $(@D)
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
 
+# The out-of-memory test has the library's allocations come to it.
+OOM_OBJ := $(patsubst %.c,$(BUILD)/obj-oom/%.o,$(SRC))
+TESTS += $(BUILD)/tests/test_oom
+$(BUILD)/obj-oom/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)echo "cc $< (for test_oom)"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -DNER_TEST_ALLOC -MMD -MP -c $< -o $@
+$(BUILD)/obj-oom/src/bundled.o: $(BUNDLED)
+$(BUILD)/tests/test_oom: tests/oom.c $(OOM_OBJ)
+	@mkdir -p $(@D)
+	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -DNER_TEST_ALLOC -Itests $< $(OOM_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
+
 ## demo     build, and run ner() over a small table of sentences
 demo: deps
 	@$(MAKE) --no-print-directory $(LIB)
@@ -91,6 +102,22 @@ eval: deps
 asan: deps
 	@$(MAKE) --no-print-directory unit BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS="-O2 -g" \
 	  PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
+
+## oom      every SQL function with every single allocation failing, and all from it on
+oom: deps
+	@$(MAKE) --no-print-directory $(BUILD)/tests/test_oom
+	@$(BUILD)/tests/test_oom -v
+
+## format   lay the sources out as .clang-format says
+format:
+	clang-format -i sqlite-ner.c src/*.c src/*.h include/*.h tests/*.c tests/*.h tests/bench/*.c tests/bench/*.h
+
+## install  copy the library and the header: make install PREFIX=/usr/local
+PREFIX ?= /usr/local
+install: $(LIB)
+	install -d $(DESTDIR)$(PREFIX)/lib/sqlite3 $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(LIB) $(DESTDIR)$(PREFIX)/lib/sqlite3/
+	install -m 644 include/ner.h $(DESTDIR)$(PREFIX)/include/
 
 ## bench    tokens per second by precision and shape; with PEERS set, beside onnxruntime
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(wildcard tests/bench/*.c))

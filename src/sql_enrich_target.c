@@ -104,13 +104,14 @@ static int has_table(sqlite3 *host, const char *schema, const char *table, bool 
 }
 
 /* What is no table but can be selected from is a view, or a table-valued function. */
-static bool is_view(sqlite3 *host, const char *name) {
+static int is_view(sqlite3 *host, const char *name, bool *is, struct ner_err *err) {
   sqlite3_stmt *statement = NULL;
   char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\"", name);
   int rc = sql ? sqlite3_prepare_v2(host, sql, -1, &statement, NULL) : SQLITE_NOMEM;
   sqlite3_finalize(statement);
   sqlite3_free(sql);
-  return rc == SQLITE_OK;
+  *is = rc == SQLITE_OK;
+  return rc == SQLITE_NOMEM ? ner_fail_nomem(err) : NER_OK;
 }
 
 struct databases {
@@ -148,7 +149,7 @@ static int list_databases(sqlite3 *host, struct databases *list, struct ner_err 
 int ner_enrich_resolve(sqlite3 *host, const char *name, char **schema, char **table,
                        struct ner_err *err) {
   struct databases list = {0};
-  bool found = false;
+  bool found = false, view = false;
   int rc = list_databases(host, &list, err);
   *schema = *table = NULL;
   for( int dotted = 0; dotted < 2; dotted++ )
@@ -165,7 +166,8 @@ int ner_enrich_resolve(sqlite3 *host, const char *name, char **schema, char **ta
       *table = sqlite3_mprintf("%s", rest);
       if( !*schema || !*table ) rc = ner_fail_nomem(err);
     }
-  if( rc == NER_OK && !found && is_view(host, name) )
+  if( rc == NER_OK && !found ) rc = is_view(host, name, &view, err);
+  if( rc == NER_OK && view )
     rc = ner_fail(err, NER_ERROR,
                   "'%.100s' is not a table but a view, which has no triggers; enrich the table"
                   " its text comes from",

@@ -80,8 +80,7 @@ static void note_binding(struct ner_enrich_work *work, int rc) {
 
 void ner_enrich_bind_text(struct ner_enrich_work *work, sqlite3_stmt *statement, int at,
                           const char *utf8, size_t n_bytes) {
-  note_binding(work,
-               sqlite3_bind_text64(statement, at, utf8, n_bytes, SQLITE_STATIC, SQLITE_UTF8));
+  note_binding(work, sqlite3_bind_text64(statement, at, utf8, n_bytes, SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void ner_enrich_bind_value(struct ner_enrich_work *work, sqlite3_stmt *statement, int at,

@@ -13,7 +13,7 @@
 **     score        probability of that label
 **     start, end   code points, half open
 **     hidden: text, model; start_byte, end_byte; word_idx, HF's word id: pieces of one word share
-*it
+**          it
 */
 #include "sql.h"
 

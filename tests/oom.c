@@ -5,12 +5,10 @@
 **     build/tests/test_oom                        the same in a sample, as part of make test
 **     build/tests/test_oom -v [STEP]              with figures; only the steps whose name has STEP
 **
-** The library is compiled with -DNER_TEST_ALLOC, so that its allocations come here; SQLite's come
-*here
-** through SQLITE_CONFIG_MALLOC, and its lookaside memory is off, so that none escapes. For each n a
-** step is run on a fresh connection with the n-th allocation failing, and once more with all
-*failing
-** from the n-th on. It must end in the right answer (SQLite can do without some memory) or in
+** The library is compiled with -DNER_TEST_ALLOC, so that its allocations come here; SQLite's
+** come here through SQLITE_CONFIG_MALLOC, and its lookaside memory is off, so that none escapes.
+** For each n a step is run on a fresh connection with the n-th allocation failing, and once more
+** with all failing from the n-th on. It must end in the right answer (SQLite can do without some memory) or in
 ** SQLITE_NOMEM; be right when run again on the same connection; and when that is closed and
 ** the model unloaded there must be as many blocks and bytes as before, and no file left behind.
 */
@@ -85,7 +83,8 @@ struct step {
   const char *undo;  /* of what outlives a connection; NULL: nothing */
   bool opening;      /* connection and registration too, while memory is short */
   bool on_file;      /* not in memory */
-  int threads;       /* 0: one */
+  bool in_transaction; /* the host's own, which may be there still */
+  int threads;         /* 0: one */
 };
 
 #define TEXT "'Anna lives in Rome. a b é'"

@@ -229,7 +229,7 @@ static void a_callers_transaction_holds_it_all(void **state) {
     sqlite3 *db;
     if( i < N_JOURNALS ) pair_open(&p, journals[i], 60);
     db = i < N_JOURNALS ? p.db : open_db(":memory:");
-    if( i == N_JOURNALS ) make_docs(db, 200);
+    if( i == N_JOURNALS ) make_docs(db, 60);
     do_sql(db, "BEGIN; INSERT INTO docs(body) VALUES('Hello Rome')");
     assert_int_equal(enrich(db, "'docs', 'body'"), 61);
     check_docs(db, NULL);
