@@ -124,6 +124,17 @@ static void softmax(float *x, int m, int n, int ld) {
   }
 }
 
+static void pack(const float *w, int n_out, int n_in, int ldw, float *packed) {
+  for( int n = 0; n < n_out; n += NER_PANEL, packed += (size_t)n_in * NER_PANEL ) {
+    int rows = least(NER_PANEL, n_out - n);
+    if( rows < NER_PANEL ) memset(packed, 0, (size_t)n_in * NER_PANEL * sizeof *packed);
+    for( int j = 0; j < rows; j++ ) {
+      const float *row = w + (size_t)(n + j) * ldw;
+      for( int k = 0; k < n_in; k++ ) packed[(size_t)k * NER_PANEL + j] = row[k];
+    }
+  }
+}
+
 /* Attention: both products are matrix products like any other once K is packed as weights
 ** [n_tok, head] and V as weights [head, n_tok] transposed, that is, copied. Blocks of queries
 ** keep the scores of a long text in cache. */
@@ -139,20 +150,13 @@ static void pack_values(const float *v, int n_tok, int head, int ld, float *pack
   for( int d = 0; d < head; d += NER_PANEL ) {
     size_t n = (size_t)least(NER_PANEL, head - d);
     for( int t = 0; t < n_tok; t++, packed += NER_PANEL ) {
-      memcpy(packed, v + (size_t)t * ld + d, n * sizeof *v);
-      memset(packed + n, 0, (NER_PANEL - n) * sizeof *v);
-    }
-  }
-}
-
-/* Rows of w [n_out, ld] as panels [ceil(n_out/16)][n_in][16]. */
-static void pack_rows(const float *w, int n_out, int n_in, int ld, float *packed) {
-  for( int n = 0; n < n_out; n += NER_PANEL, packed += (size_t)n_in * NER_PANEL ) {
-    int rows = least(NER_PANEL, n_out - n);
-    if( rows < NER_PANEL ) memset(packed, 0, (size_t)n_in * NER_PANEL * sizeof *packed);
-    for( int j = 0; j < rows; j++ ) {
-      const float *row = w + (size_t)(n + j) * ld;
-      for( int k = 0; k < n_in; k++ ) packed[(size_t)k * NER_PANEL + j] = row[k];
+      const float *row = v + (size_t)t * ld + d;
+      if( n == NER_PANEL ) { /* of a size known here: no call */
+        memcpy(packed, row, NER_PANEL * sizeof *v);
+      } else {
+        memcpy(packed, row, n * sizeof *v);
+        memset(packed + n, 0, (NER_PANEL - n) * sizeof *v);
+      }
     }
   }
 }
@@ -164,10 +168,12 @@ void ner_attention(const struct ner_kernels *kernels, const float *q, const floa
   float *keys = scratch;                     /* panels of [n_tok, head] */
   float *values = keys + (size_t)lds * head; /* panels of [head, n_tok] */
   float *scores = values + ner_round_up((size_t)head, NER_PANEL) * n_tok; /* [QUERY_BLOCK, lds] */
-  struct ner_linear by_keys = {.n_out = n_tok, .n_in = head, .packed = keys};
+  /* Whole panels of keys: the scores beyond n_tok are nobody's, and a tile that juts out of its
+  ** matrix costs a copy. */
+  struct ner_linear by_keys = {.n_out = lds, .n_in = head, .packed = keys};
   struct ner_linear by_values = {.n_out = head, .n_in = n_tok, .packed = values};
   by_keys.precision = by_values.precision = NER_PRECISION_F32;
-  pack_rows(k, n_tok, head, ld, keys);
+  kernels->pack(k, n_tok, head, ld, keys);
   pack_values(v, n_tok, head, ld, values);
   for( int i = 0; i < n_tok; i += QUERY_BLOCK ) {
     int m = least(QUERY_BLOCK, n_tok - i);
@@ -188,7 +194,7 @@ uint64_t ner_packed_bytes(enum ner_precision precision, int32_t n_out, int32_t n
 }
 
 void ner_pack_f32(const float *w, int32_t n_out, int32_t n_in, float *packed) {
-  pack_rows(w, n_out, n_in, n_in, packed);
+  pack(w, n_out, n_in, n_in, packed);
 }
 
 void ner_pack_i8(const float *w, int32_t n_out, int32_t n_in, int8_t *packed, float *scale,
@@ -227,6 +233,7 @@ static void fill_tables(void) {
       .gemm_i8 = gemm_i8,
       .layer_norm = layer_norm,
       .softmax = softmax,
+      .pack = pack,
   };
   for( int i = 0; i < N_LEVELS; i++ ) {
     bool there = false;

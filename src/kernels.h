@@ -72,6 +72,9 @@ struct ner_kernels {
 
   /* In place over rows of n. */
   void (*softmax)(float *x, int m, int n, int ld);
+
+  /* Rows of w [n_out, n_in] as f32 weights (layout above). */
+  void (*pack)(const float *w, int n_out, int n_in, int ldw, float *packed);
 };
 
 static inline int ner_quantised_bytes(int n) {

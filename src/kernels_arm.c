@@ -83,6 +83,14 @@ FN float v_sum(V v) {
 FN float v_top(V v) {
   return vmaxnmvq_f32(v);
 }
+FN void v_transpose(V *v) {
+  V a = vtrn1q_f32(v[0], v[1]), b = vtrn2q_f32(v[0], v[1]);
+  V c = vtrn1q_f32(v[2], v[3]), d = vtrn2q_f32(v[2], v[3]);
+  v[0] = vcombine_f32(vget_low_f32(a), vget_low_f32(c));
+  v[1] = vcombine_f32(vget_low_f32(b), vget_low_f32(d));
+  v[2] = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
+  v[3] = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
+}
 FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
   int16x4_t s = vmovn_s32(vcvtnq_s32_f32(v));
   uint8x8_t q = vreinterpret_u8_s8(vmovn_s16(vcombine_s16(s, s)));
@@ -164,6 +172,7 @@ bool ner_kernels_arm(struct ner_kernels *table, bool dot) {
   table->gemm_f32 = gemm_f32;
   table->layer_norm = layer_norm;
   table->softmax = softmax;
+  table->pack = pack;
   table->quantise = quantise_s8;
   table->gemm_i8 = dot ? gemm_i8_neondot : gemm_i8_neon;
   return true;

@@ -91,6 +91,22 @@ FN float v_top(V v) {
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+/* First within the 128-bit lanes of four rows each, then the lanes between the fours. */
+FN void v_transpose(V *v) {
+  V t[8];
+  _Pragma("GCC unroll 2") for( int i = 0; i < 8; i += 4 ) {
+    V a = _mm256_unpacklo_ps(v[i], v[i + 1]), b = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    V c = _mm256_unpacklo_ps(v[i + 2], v[i + 3]), d = _mm256_unpackhi_ps(v[i + 2], v[i + 3]);
+    t[i] = _mm256_shuffle_ps(a, c, 0x44);
+    t[i + 1] = _mm256_shuffle_ps(a, c, 0xEE);
+    t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    t[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
+  }
+  _Pragma("GCC unroll 4") for( int j = 0; j < 4; j++ ) {
+    v[j] = _mm256_permute2f128_ps(t[j], t[j + 4], 0x20);
+    v[j + 4] = _mm256_permute2f128_ps(t[j], t[j + 4], 0x31);
+  }
+}
 FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
   VI i = _mm256_cvtps_epi32(v);
   __m128i s = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
@@ -167,6 +183,7 @@ bool ner_kernels_avx2(struct ner_kernels *table, bool vnni) {
   table->gemm_f32 = gemm_f32;
   table->layer_norm = layer_norm;
   table->softmax = softmax;
+  table->pack = pack;
   table->quantise = vnni ? quantise_u8 : quantise_s8;
   table->gemm_i8 = vnni ? gemm_i8_avxvnni : gemm_i8_avx2;
   return true;

@@ -99,6 +99,27 @@ FN float v_top(V v) {
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+/* First within the 128-bit lanes of four rows each, then the lanes among the fours. */
+FN void v_transpose(V *v) {
+  V t[16];
+  _Pragma("GCC unroll 4") for( int i = 0; i < 16; i += 4 ) {
+    V a = _mm512_unpacklo_ps(v[i], v[i + 1]), b = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    V c = _mm512_unpacklo_ps(v[i + 2], v[i + 3]), d = _mm512_unpackhi_ps(v[i + 2], v[i + 3]);
+    t[i] = _mm512_shuffle_ps(a, c, 0x44);
+    t[i + 1] = _mm512_shuffle_ps(a, c, 0xEE);
+    t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+    t[i + 3] = _mm512_shuffle_ps(b, d, 0xEE);
+  }
+  _Pragma("GCC unroll 4") for( int j = 0; j < 4; j++ ) {
+    V a = _mm512_shuffle_f32x4(t[j], t[j + 4], 0x88), b = _mm512_shuffle_f32x4(t[j], t[j + 4], 0xDD);
+    V c = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0x88);
+    V d = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0xDD);
+    v[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+    v[j + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+    v[j + 8] = _mm512_shuffle_f32x4(a, c, 0xDD);
+    v[j + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
+  }
+}
 FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
   __m128i s = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
   _mm_storeu_si128((__m128i *)p, _mm_xor_si128(s, _mm_set1_epi8((char)flip)));
@@ -167,6 +188,7 @@ bool ner_kernels_avx512(struct ner_kernels *table, bool vnni) {
   table->gemm_f32 = gemm_f32;
   table->layer_norm = layer_norm;
   table->softmax = softmax;
+  table->pack = pack;
   table->quantise = vnni ? quantise_u8 : quantise_s8;
   table->gemm_i8 = vnni ? gemm_i8_avx512vnni : gemm_i8_avx512;
   return true;

@@ -14,6 +14,7 @@
 **   v_round, v_exp2i       to nearest even; 2^n for integral n in [-126,127]
 **   v_load_n(p,n,fill) v_store_n(p,v,n)   the first n < W lanes, others `fill`
 **   v_sum v_top            of all lanes, in an order of their own
+**   v_transpose(v)         of W vectors v[0..W)
 **   v_store_q(p,v,flip)    W integral floats in [-127,127] → bytes, XOR flip
 **
 ** A row is always worked on alone and in one order, so what it gives does not
@@ -236,6 +237,24 @@ KERNEL static void softmax(float *x, int m, int n, int ld) {
     for( k = 0; k < body; k += W ) v_store(row + k, v_mul(v_load(row + k), scale));
     if( tail ) v_store_n(row + k, v_mul(last, scale), tail);
   }
+}
+
+KERNEL static void pack(const float *w, int n_out, int n_in, int ldw, float *packed) {
+  for( int n = 0; n < n_out; n += NER_PANEL, packed += (size_t)n_in * NER_PANEL )
+    for( int k = 0; k < n_in; k += W ) {
+      const int cols = n_in - k < W ? n_in - k : W;
+      for( int j = 0; j < NER_PANEL; j += W ) {
+        V block[W];
+        UNROLL for( int i = 0; i < W; i++ ) {
+          const float *row = w + (size_t)(n + j + i) * ldw + k;
+          block[i] = v_set(0);
+          if( n + j + i < n_out ) block[i] = cols == W ? v_load(row) : v_load_n(row, cols, 0);
+        }
+        v_transpose(block);
+        UNROLL for( int i = 0; i < W; i++ )
+          if( i < cols ) v_store(packed + (size_t)(k + i) * NER_PANEL + j, block[i]);
+      }
+    }
 }
 
 /* quantise() of kernels.c, to the letter: the same operations in float, so the same bytes. */

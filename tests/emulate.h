@@ -122,6 +122,21 @@ EMU __m256 emu_low_ps(__m512 va) {
   return out;
 }
 
+/* How the 128-bit lane of four floats at k is made of the same lanes of a and b. */
+EMU_FLOAT2(emu_unpacklo_ps, (k & 1 ? b : a).f[(k & 12) + (k & 3) / 2])
+EMU_FLOAT2(emu_unpackhi_ps, (k & 1 ? b : a).f[(k & 12) + 2 + (k & 3) / 2])
+EMU __m512 emu_shuffle_ps(__m512 va, __m512 vb, int how) {
+  union emu a = {.ps = va}, b = {.ps = vb};
+  EMU_OUT(f, 16, (k & 2 ? b : a).f[(k & 12) + (how >> 2 * (k & 3) & 3)]);
+  return out.ps;
+}
+/* The same with lanes for floats. */
+EMU __m512 emu_shuffle_f32x4(__m512 va, __m512 vb, int how) {
+  union emu a = {.ps = va}, b = {.ps = vb};
+  EMU_OUT(f, 16, (k & 8 ? b : a).f[4 * (how >> 2 * (k / 4) & 3) + (k & 3)]);
+  return out.ps;
+}
+
 EMU __m512i emu_cvtps_epi32(__m512 va) {
   union emu a = {.ps = va};
   EMU_OUT(i, 16, fabsf(a.f[k]) < 2147483648.0f ? (int32_t)nearbyintf(a.f[k]) : INT32_MIN);
@@ -228,6 +243,12 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_abs_ps         emu_abs_ps
 #undef _mm512_roundscale_ps
 #define _mm512_roundscale_ps(a, how) emu_round_ps(a)
+#define _mm512_unpacklo_ps emu_unpacklo_ps
+#define _mm512_unpackhi_ps emu_unpackhi_ps
+#undef _mm512_shuffle_ps
+#define _mm512_shuffle_ps emu_shuffle_ps
+#undef _mm512_shuffle_f32x4
+#define _mm512_shuffle_f32x4         emu_shuffle_f32x4
 #define _mm512_rcp14_ps              emu_rcp14_ps
 #define _mm512_castps512_ps256       emu_low_ps
 #undef _mm512_extractf32x8_ps

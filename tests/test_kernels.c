@@ -202,6 +202,34 @@ static void test_packing(void **state) {
   }
 }
 
+/* Packing moves floats about: at every level to the same places, and the padding is zero. */
+static void test_pack_levels(void **state) {
+  static const int sizes[] = {1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65};
+  enum { N_SIZES = sizeof sizes / sizeof *sizes };
+  (void)state;
+  begin(7);
+  for( int s = 0; s < N_SIZES * N_SIZES * 2; s++ ) {
+    int n_out = sizes[s / 2 % N_SIZES], n_in = sizes[s / 2 / N_SIZES], ldw = n_in + below(3);
+    bool at_end = s & 1;
+    size_t n_w = (size_t)(n_out - 1) * (size_t)ldw + (size_t)n_in;
+    size_t bytes = ner_packed_bytes(NER_PRECISION_F32, n_out, n_in);
+    float *w = guarded(n_w * sizeof *w, at_end), *want = guarded(bytes, at_end);
+    float *got = guarded(bytes, at_end);
+    for( size_t i = 0; i < n_w; i++ ) w[i] = (float)below(1000) - 500;
+    portable()->pack(w, n_out, n_in, ldw, want);
+    for( int n = 0; n < (int)ner_round_up((size_t)n_out, 16); n++ )
+      for( int k = 0; k < n_in; k++ )
+        assert_true(want[(n / 16 * n_in + k) * 16 + n % 16] ==
+                    (n < n_out ? w[(size_t)n * (size_t)ldw + (size_t)k] : 0));
+    EACH_LEVEL(k) {
+      memset(got, 0xA5, bytes);
+      k->pack(w, n_out, n_in, ldw, got);
+      assert_memory_equal(got, want, bytes);
+    }
+    release();
+  }
+}
+
 static void test_quantise(void **state) {
   static const int sizes[] = {1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 63, 64, 65, 100, 127, 768, 771};
   (void)state;
@@ -567,6 +595,7 @@ static void test_attention(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_levels),     cmocka_unit_test(test_packing),
+      cmocka_unit_test(test_pack_levels),
       cmocka_unit_test(test_quantise),   cmocka_unit_test(test_gemm_i8),
       cmocka_unit_test(test_gemm_f32),   cmocka_unit_test(test_rows),
       cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_softmax),

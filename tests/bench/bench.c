@@ -1,10 +1,12 @@
 /*
 ** bench.c - how fast the library is, measured through its public face.
 **
-**   build/bench [-m MODEL_DIR_OR_FILE] [-p f32|int8] [-t THREADS] [-f FILE] [-n LINES] [-r ROUNDS] [-s]
+**   build/bench [-m MODEL_DIR_OR_FILE] [-p f32|int8] [-t THREADS] [-x BxT] [-f FILE]
+**               [-n LINES] [-r ROUNDS] [-s]
 **
 ** Every shape "B x T" is B texts of T tokens ([CLS] and [SEP] counted), made of words that are one
-** piece each; a text goes the whole way: tokenizer, encoder, softmax, spans. With -f the lines
+** piece each; a text goes the whole way: tokenizer, encoder, softmax, spans. -x runs one shape alone
+** ("none" none), for a profiler. With -f the lines
 ** of a file are a further row, in batches of 1024. -s prints "shape median best" alone, for scripts.
 */
 #include "bench.h"
@@ -142,7 +144,7 @@ static size_t read_lines(const char *path, size_t limit, struct ner_input **out)
 int main(int argc, char **argv) {
   static const int shapes[][2] = {{1, 16}, {1, 32},  {1, 64},  {1, 128}, {1, 512},
                                   {8, 32}, {32, 16}, {32, 32}, {16, 128}};
-  const char *path = NULL, *file = NULL;
+  const char *path = NULL, *file = NULL, *only = NULL;
   enum ner_precision precision = NER_PRECISION_FILE;
   int option, rounds = 9, threads = 0;
   size_t lines = 1000000;
@@ -153,13 +155,14 @@ int main(int argc, char **argv) {
   struct rusage usage;
   double start, open_ms, row_ms, peak;
 
-  while( (option = getopt(argc, argv, "m:p:t:f:n:r:s")) != -1 ) {
+  while( (option = getopt(argc, argv, "m:p:t:x:f:n:r:s")) != -1 ) {
     switch( option ) {
       case 'm': path = optarg; break;
       case 'p':
         if( ner_precision_parse(optarg, &precision, &err) ) die("-p", err.msg);
         break;
       case 't': threads = atoi(optarg); break;
+      case 'x': only = optarg; break;
       case 'f': file = optarg; break;
       case 'n': lines = (size_t)atol(optarg); break;
       case 'r': rounds = atoi(optarg) > 0 ? atoi(optarg) : 1; break;
@@ -190,16 +193,18 @@ int main(int argc, char **argv) {
   }
   for(size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
     int n = shapes[s][0], tokens = shapes[s][1];
-    struct ner_input *inputs = calloc((size_t)n, sizeof *inputs);
+    struct ner_input *inputs;
     char name[32];
     /* Small shapes need more rounds than big ones for a steady median. */
     int count = rounds * (n * tokens < 100 ? 8 : n * tokens < 1000 ? 3 : 1);
+    snprintf(name, sizeof name, "%dx%d", n, tokens);
+    if( only && strcmp(only, name) ) continue;
+    inputs = calloc((size_t)n, sizeof *inputs);
     if( !inputs ) die("memory", "out of it");
     for(int i = 0; i < n; i++) {
       inputs[i].utf8 = plain_text(model, tokens - 2, (unsigned)(s * 1000) + (unsigned)i);
       inputs[i].n_bytes = strlen(inputs[i].utf8);
     }
-    snprintf(name, sizeof name, "%dx%d", n, tokens);
     print_row(name, measure(model, inputs, (size_t)n, (size_t)n, count), flop_per_token(model), peak,
               terse);
     for(int i = 0; i < n; i++) free((char *)inputs[i].utf8);
