@@ -29,9 +29,12 @@
 #include <string.h>
 
 enum {
-  /* Rows of f at a time. Each block has the weights stream by once more, so not too few; 128 ×
-  ** 3072 floats are 1.5 MB, which a 2 MB L2 still holds. */
-  BLOCK_TOK = 128,
+  /* Kernels take 4, 6 or 12 rows at once: a block of a multiple of 12 leaves none of them a tile
+  ** half full. */
+  TILE_TOK = 12,
+  /* Rows of f at a time. Each block has the weights stream by once more, so not too few; 132 ×
+  ** 3072 floats are 1.6 MB, which a 2 MB L2 still holds. */
+  BLOCK_TOK = 11 * TILE_TOK,
   ATTENTION_SLOTS = 16, /* members of a team that can do attention: scratch for each */
 };
 
@@ -178,6 +181,12 @@ static void barrier(const struct pass *p) {
 /* Where part i of n things begins when they are cut into `parts` as evenly as can be. */
 static int cut(int n, int i, int parts) {
   return (int)((int64_t)n * i / parts);
+}
+
+/* Blocks as even as whole tiles allow: a small last one would cost nearly as much as a full one. */
+static int block_begin(int n_tok, int block, int n_blocks) {
+  int begin = TILE_TOK * cut((n_tok + TILE_TOK - 1) / TILE_TOK, block, n_blocks);
+  return begin < n_tok ? begin : n_tok;
 }
 
 /* This member's share of n things: [*begin, *end). */
@@ -327,9 +336,8 @@ void ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *
   for( int32_t i = 0; i < c->layers; i++ ) {
     const struct ner_layer *layer = &w->layer[i];
     const struct ner_linear *next = i + 1 < c->layers ? &layer[1].qkv : &w->classifier;
-    /* Blocks as even as can be: a small last one would cost nearly as much as a full one. */
     for( int b = 0; b < n_blocks; b++ ) {
-      int begin = cut(n_tok, b, n_blocks), end = cut(n_tok, b + 1, n_blocks);
+      int begin = block_begin(n_tok, b, n_blocks), end = block_begin(n_tok, b + 1, n_blocks);
       linear(&p, &layer->qkv, s->hidden + (size_t)begin * s->ld_hidden, s->ld_hidden,
              s->hidden_q + (size_t)begin * s->ldq_hidden, s->ldq_hidden, s->hidden_scale + begin,
              end - begin, NER_EPILOGUE_NONE, s->qkv + (size_t)begin * s->ld_qkv, s->ld_qkv);
@@ -337,8 +345,9 @@ void ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *
     barrier(&p);
     attend(&p, seq_begin, n_seq);
     barrier(&p);
-    for( int b = 0; b < n_blocks; b++ )
-      feed_forward(&p, layer, cut(n_tok, b, n_blocks), cut(n_tok, b + 1, n_blocks), next);
+    for( int b = 0; b < n_blocks; b++ ) 
+      feed_forward(&p, layer, block_begin(n_tok, b, n_blocks), block_begin(n_tok, b + 1, n_blocks),
+                   next);
   }
   share(&p, n_tok, &from, &to);
   if( from < to )

@@ -2,12 +2,13 @@
 ** bench.c - how fast the library is, measured through its public face.
 **
 **   build/bench [-m MODEL_DIR_OR_FILE] [-p f32|int8] [-t THREADS] [-x BxT] [-f FILE]
-**               [-n LINES] [-r ROUNDS] [-s]
+**               [-n LINES] [-d IDS] [-r ROUNDS] [-s]
 **
 ** Every shape "B x T" is B texts of T tokens ([CLS] and [SEP] counted), made of words that are one
-** piece each; a text goes the whole way: tokenizer, encoder, softmax, spans. -x runs one shape alone
-** ("none" none), for a profiler. With -f the lines
-** of a file are a further row, in batches of 1024. -s prints "shape median best" alone, for scripts.
+** piece each; "sentences" are 512 such texts of 4 to 48 tokens, 26 in the mean, in no order. A
+** text goes the whole way: tokenizer, encoder, softmax, spans. With -f the lines of a file are a
+** further row, in batches of 1024. -x runs one row alone, -d writes the token ids of the last row
+** to a file, a text a line, for a peer; -s prints "shape median best" alone, for scripts.
 */
 #include "bench.h"
 
@@ -111,51 +112,99 @@ static double flop_per_token(const struct ner_model *model) {
   return 2.0 * c->layers * (4 * h * h + 2 * h * f);
 }
 
-static void print_row(const char *name, struct timing t, double flop, double peak, bool terse) {
-  if( terse ) {
+/* Texts that a row is made of. */
+struct texts {
+  struct ner_input *input; /* [n] */
+  size_t n;
+};
+
+static struct texts texts_new(size_t n) {
+  struct texts t = {calloc(n, sizeof *t.input), n};
+  if( !t.input ) die("memory", "out of it");
+  return t;
+}
+
+static void texts_free(struct texts *t) {
+  for(size_t i = 0; i < t->n; i++) free((char *)t->input[i].utf8);
+  free(t->input);
+  *t = (struct texts){0};
+}
+
+static void texts_set(struct texts *t, size_t i, char *utf8) {
+  t->input[i] = (struct ner_input){.utf8 = utf8, .n_bytes = strlen(utf8)};
+}
+
+/* The same tokens for somebody else: "101 2023 102", a text a line. */
+static void dump_ids(const struct ner_model *model, const struct texts *t, const char *path) {
+  struct ner_err err = {0};
+  FILE *f = fopen(path, "w");
+  if( !f ) die(path, "cannot be written");
+  for(size_t i = 0; i < t->n; i++) {
+    struct ner_tokens tokens = {0};
+    if( ner_tokenize(model->tokenizer, t->input[i].utf8, t->input[i].n_bytes, 0, &tokens, NULL, &err) )
+      die("tokenizer", err.msg);
+    fprintf(f, "%d", (int)ner_tokenizer_cls(model->tokenizer));
+    for(size_t k = 0; k < tokens.n; k++) fprintf(f, " %d", (int)tokens.token[k].id);
+    fprintf(f, " %d\n", (int)ner_tokenizer_sep(model->tokenizer));
+    ner_tokens_free(&tokens);
+  }
+  if( fclose(f) ) die(path, "cannot be written");
+}
+
+/* What every row is measured with. */
+static struct {
+  struct ner_model *model;
+  double peak; /* operations per second of the whole machine; 0: unknown */
+  bool terse;
+} bench;
+
+static void time_row(const char *name, const struct texts *texts, size_t batch, int rounds) {
+  struct timing t = measure(bench.model, texts->input, texts->n, batch, rounds);
+  double flop = flop_per_token(bench.model);
+  if( bench.terse ) {
     printf("%s %.0f %.0f\n", name, t.median, t.best);
     return;
   }
   printf("%-14s %10.0f %10.0f %9.1f", name, t.median, t.best, t.median * flop * 1e-9);
-  if( peak > 0 ) printf(" %7.0f%%", 100 * t.median * flop / peak);
+  if( bench.peak > 0 ) printf(" %7.0f%%", 100 * t.median * flop / bench.peak);
   printf("\n");
   fflush(stdout);
 }
 
-static size_t read_lines(const char *path, size_t limit, struct ner_input **out) {
+static struct texts read_lines(const char *path, size_t limit) {
   FILE *f = fopen(path, "r");
   char *line = NULL;
-  size_t cap = 0, n = 0, room = 0;
+  struct texts t = {0};
+  size_t cap = 0, room = 0;
   ssize_t got;
-  *out = NULL;
   if( !f ) die(path, "cannot be read");
-  while( n < limit && (got = getline(&line, &cap, f)) >= 0 ) {
+  while( t.n < limit && (got = getline(&line, &cap, f)) >= 0 ) {
     while( got > 0 && line[got - 1] == '\n' ) got--;
     if( got == 0 ) continue;
-    if( n == room ) *out = realloc(*out, (room = room ? room * 2 : 1024) * sizeof **out);
-    if( !*out ) die("memory", "out of it");
-    (*out)[n++] = (struct ner_input){.utf8 = strndup(line, (size_t)got), .n_bytes = (size_t)got};
+    if( t.n == room ) t.input = realloc(t.input, (room = room ? room * 2 : 1024) * sizeof *t.input);
+    if( !t.input ) die("memory", "out of it");
+    t.input[t.n++] = (struct ner_input){.utf8 = strndup(line, (size_t)got), .n_bytes = (size_t)got};
   }
   free(line);
   fclose(f);
-  return n;
+  return t;
 }
 
 int main(int argc, char **argv) {
   static const int shapes[][2] = {{1, 16}, {1, 32},  {1, 64},  {1, 128}, {1, 512},
                                   {8, 32}, {32, 16}, {32, 32}, {16, 128}};
-  const char *path = NULL, *file = NULL, *only = NULL;
+  const char *path = NULL, *file = NULL, *only = NULL, *dump = NULL;
   enum ner_precision precision = NER_PRECISION_FILE;
   int option, rounds = 9, threads = 0;
   size_t lines = 1000000;
-  bool terse = false;
   struct ner_err err = {0};
   struct ner_model *model = NULL;
+  struct texts texts = {0};
   const struct ner_kernels *kernels;
   struct rusage usage;
-  double start, open_ms, row_ms, peak;
+  double start, open_ms, row_ms;
 
-  while( (option = getopt(argc, argv, "m:p:t:x:f:n:r:s")) != -1 ) {
+  while( (option = getopt(argc, argv, "m:p:t:x:f:n:d:r:s")) != -1 ) {
     switch( option ) {
       case 'm': path = optarg; break;
       case 'p':
@@ -165,8 +214,9 @@ int main(int argc, char **argv) {
       case 'x': only = optarg; break;
       case 'f': file = optarg; break;
       case 'n': lines = (size_t)atol(optarg); break;
+      case 'd': dump = optarg; break;
       case 'r': rounds = atoi(optarg) > 0 ? atoi(optarg) : 1; break;
-      case 's': terse = true; break;
+      case 's': bench.terse = true; break;
       default: return 2;
     }
   }
@@ -180,46 +230,46 @@ int main(int argc, char **argv) {
   start = bench_seconds();
   run_once(model, &(struct ner_input){.utf8 = "Ada Lovelace lived in London.", .n_bytes = 29}, 1);
   row_ms = (bench_seconds() - start) * 1e3;
-  peak = terse ? 0 : bench_peak(model->precision == NER_PRECISION_INT8) * threads;
+  bench.model = model;
+  if( !bench.terse ) bench.peak = bench_peak(model->precision == NER_PRECISION_INT8) * threads;
 
-  if( !terse ) {
+  if( !bench.terse ) {
     printf("model %s: %s %d x %d, %s; kernels %s; %d thread%s\n", model->path,
            ner_architecture_name(model->config.architecture), model->config.layers,
            model->config.hidden, ner_precision_name(model->precision), kernels->name, threads,
            threads == 1 ? "" : "s");
     printf("open %.1f ms, first text %.1f ms, peak of the machine %.0f GFLOP/s\n", open_ms, row_ms,
-           peak * 1e-9);
+           bench.peak * 1e-9);
     printf("%-14s %10s %10s %9s %8s\n", "texts x tokens", "tokens/s", "best", "GFLOP/s", "of peak");
   }
   for(size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
     int n = shapes[s][0], tokens = shapes[s][1];
-    struct ner_input *inputs;
     char name[32];
-    /* Small shapes need more rounds than big ones for a steady median. */
-    int count = rounds * (n * tokens < 100 ? 8 : n * tokens < 1000 ? 3 : 1);
     snprintf(name, sizeof name, "%dx%d", n, tokens);
     if( only && strcmp(only, name) ) continue;
-    inputs = calloc((size_t)n, sizeof *inputs);
-    if( !inputs ) die("memory", "out of it");
-    for(int i = 0; i < n; i++) {
-      inputs[i].utf8 = plain_text(model, tokens - 2, (unsigned)(s * 1000) + (unsigned)i);
-      inputs[i].n_bytes = strlen(inputs[i].utf8);
-    }
-    print_row(name, measure(model, inputs, (size_t)n, (size_t)n, count), flop_per_token(model), peak,
-              terse);
-    for(int i = 0; i < n; i++) free((char *)inputs[i].utf8);
-    free(inputs);
+    texts_free(&texts);
+    texts = texts_new((size_t)n);
+    for(size_t i = 0; i < texts.n; i++)
+      texts_set(&texts, i, plain_text(model, tokens - 2, (unsigned)(s * 1000 + i)));
+    /* Small shapes need more rounds than big ones for a steady median. */
+    time_row(name, &texts, texts.n, rounds * (n * tokens < 100 ? 8 : n * tokens < 1000 ? 3 : 1));
+  }
+  if( !only || strcmp(only, "sentences") == 0 ) {
+    texts_free(&texts);
+    texts = texts_new(512);
+    for(size_t i = 0; i < texts.n; i++)
+      texts_set(&texts, i, plain_text(model, 2 + (int)(i * 7 % 23 + i * 11 % 23), (unsigned)i));
+    time_row("sentences", &texts, texts.n, rounds);
   }
   if( file ) {
-    struct ner_input *inputs;
-    size_t n = read_lines(file, lines, &inputs);
-    struct timing t = measure(model, inputs, n, 1024, rounds > 3 ? 3 : rounds);
-    print_row("file", t, flop_per_token(model), peak, terse);
-    for(size_t i = 0; i < n; i++) free((char *)inputs[i].utf8);
-    free(inputs);
+    texts_free(&texts);
+    texts = read_lines(file, lines);
+    time_row("file", &texts, 1024, rounds > 3 ? 3 : rounds);
   }
+  if( dump ) dump_ids(model, &texts, dump);
+  texts_free(&texts);
   ner_model_unref(model);
   getrusage(RUSAGE_SELF, &usage);
-  if( !terse ) printf("peak memory %.0f MB\n", (double)usage.ru_maxrss / 1024);
+  if( !bench.terse ) printf("peak memory %.0f MB\n", (double)usage.ru_maxrss / 1024);
   return 0;
 }
