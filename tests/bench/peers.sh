@@ -3,9 +3,11 @@
 #
 # Needs $PEERS: a folder with models/full (a Hugging Face directory), models/full/onnx and ort.mjs
 # beside node_modules. For each precision and thread count the two run one after the other RUNS
-# times (default 3); the best tokens/s of a shape is taken within a run, as onnxruntime's script
+# times (default 3); the best tokens/s of a row is taken within a run, as onnxruntime's script
 # prints it, and the median over the runs is shown with the ratio ours/theirs. Ours includes the
-# tokenizer and the spans; theirs gets ids.
+# tokenizer and the spans; theirs gets ids. "sentences" are texts of many lengths: packed without
+# padding by us, sorted, padded and batched by them, at the best of five batch sizes. With TEXTS
+# set to a file the sentences are its lines.
 set -eu
 cd "$(dirname "$0")/../.."
 : "${PEERS:?set PEERS to the folder of the peers}"
@@ -19,9 +21,15 @@ for precision in f32 int8; do
   for threads in 1 $(nproc); do
     : >"$tmp/ours" >"$tmp/theirs"
     for run in $(seq "$runs"); do
-      "$build/bench" -m "$PEERS/models/full" -p "$precision" -t "$threads" -s -r 3 >>"$tmp/ours"
+      "$build/bench" -m "$PEERS/models/full" -p "$precision" -t "$threads" -s -r 3 -d "$tmp/ids" \
+        ${TEXTS:+-f "$TEXTS" -n 1024} >"$tmp/run"
+      # The lines of a file stand for the made-up sentences.
+      awk '$1 == "file" { $1 = "sentences"; $0 = $0; print; next } $1 != "sentences" || !file { print }' \
+        file="${TEXTS:-}" "$tmp/run" >>"$tmp/ours"
       (cd "$PEERS" && node ort.mjs "$precision" "$threads") |
         sed -n 's/.*B=\([0-9]*\) T=\([0-9]*\).*tok\/s=\([0-9]*\)/\1x\2 0 \3/p' >>"$tmp/theirs"
+      node tests/bench/ort_texts.mjs "$precision" "$threads" "$tmp/ids" |
+        grep '^sentences' >>"$tmp/theirs"
     done
     echo "$precision, $threads thread(s): texts x tokens, tokens/s ours, onnxruntime, ratio"
     awk '
@@ -37,7 +45,7 @@ for precision in f32 int8; do
         for(i = 1; i <= n; i++) {
           s = order[i]
           if(s in theirs)
-            printf "  %-8s %8d %8d  %.2f\n", s, median(ours[s]), median(theirs[s]), median(ours[s]) / median(theirs[s])
+            printf "  %-9s %8d %8d  %.2f\n", s, median(ours[s]), median(theirs[s]), median(ours[s]) / median(theirs[s])
         }
       }' "$tmp/ours" "$tmp/theirs"
   done
