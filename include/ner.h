@@ -64,13 +64,16 @@ enum ner_precision {
   NER_PRECISION_INT8,
 };
 
-/* How the labels of a word's pieces become the word's, as Hugging Face
-** defines it (transformers, TokenClassificationPipeline). */
+/* How the labels of a word's pieces become the word's; the first four as
+** Hugging Face defines them (transformers, TokenClassificationPipeline). */
 enum ner_aggregation {
   NER_AGGREGATION_FIRST = 0, /* the first piece speaks for the word */
   NER_AGGREGATION_SIMPLE,    /* every piece by itself */
   NER_AGGREGATION_AVERAGE,   /* mean of the pieces' probabilities */
   NER_AGGREGATION_MAX,       /* the piece that is surest */
+  NER_AGGREGATION_STRICT,    /* as first, but an I- only goes on with its kind: of the
+                             ** label sequences that keep to this, the likeliest. For
+                             ** models whose every entity begins with a B- (most) */
 };
 
 struct ner_options {

@@ -24,7 +24,7 @@ int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
   if( !options ) options = &defaults;
   if( !model ) return ner_fail(err, NER_ERROR, "no model; open one with ner_model_open()");
   if( !text && n_bytes > 0 ) return ner_fail(err, NER_ERROR, "text is NULL; pass a string");
-  if( (unsigned)options->aggregation > NER_AGGREGATION_MAX )
+  if( (unsigned)options->aggregation > NER_AGGREGATION_STRICT )
     return ner_fail(err, NER_ERROR, "aggregation is %d; use one of enum ner_aggregation",
                     (int)options->aggregation);
   if( isnan(options->threshold) )

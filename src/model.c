@@ -48,10 +48,12 @@ int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ne
     *out = NER_AGGREGATION_AVERAGE;
   else if( same_word(name, "max") )
     *out = NER_AGGREGATION_MAX;
+  else if( same_word(name, "strict") )
+    *out = NER_AGGREGATION_STRICT;
   else
     return ner_fail(err, NER_ERROR,
-                    "no aggregation is called '%.60s'; there are 'first', 'simple', 'average' and "
-                    "'max'",
+                    "no aggregation is called '%.60s'; there are 'first', 'simple', 'average', "
+                    "'max' and 'strict'",
                     name);
   return NER_OK;
 }

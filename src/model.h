@@ -85,7 +85,7 @@ const char *ner_architecture_name(enum ner_architecture a); /* "distilbert", "be
 const char *ner_precision_name(enum ner_precision p);       /* "f32", "int8" */
 /* "f32" or "int8" (any case); an error names what there is. */
 int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_err *err);
-/* "first", "simple", "average", "max" (any case). */
+/* "first", "simple", "average", "max", "strict" (any case). */
 int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ner_err *err);
 
 /* ner_model_open, ner_model_open_bundled, ner_model_ref, ner_model_unref and

@@ -5,12 +5,14 @@
 **   1. tokens become units: with `simple` every token is one, otherwise a word's
 **      pieces are gathered;
 **   2. a unit gets a label and a score from its tokens' probabilities, in the way
-**      the aggregation says;
+**      the aggregation says; with `strict`, ours, all units of a text together;
 **   3. neighbouring units of one tag become a group, until a B- or another tag. The
 **      group's label is its first unit's, its score the mean of theirs. Groups of
 **      "O" are gathered like the others and then dropped.
 */
 #include "spans.h"
+
+#include "path.h"
 
 #include <math.h>
 #include <string.h>
@@ -120,6 +122,23 @@ static struct verdict judge(const float *probs /* [n, n_labels] */, size_t n, in
   }
 }
 
+/* Labels for all units at once: the likeliest of the sequences that may be, unit by
+** unit into *out, to be freed. As with `first` a word's first piece speaks for it. */
+static int judge_path(const struct ner_model *model, const struct ner_tokens *tokens,
+                      const float *probs, int32_t **out, struct ner_err *err) {
+  const float **row = ner_alloc(tokens->n, sizeof *row);
+  size_t n = 0;
+  int code = NER_OK;
+  *out = ner_alloc(tokens->n, sizeof **out);
+  if( tokens->n > 0 && (!row || !*out) ) code = ner_fail_nomem(err);
+  for( size_t begin = 0; code == NER_OK && begin < tokens->n;
+       begin = unit_end(model, tokens, begin, NER_AGGREGATION_STRICT) )
+    row[n++] = probs + begin * (size_t)model->config.n_labels;
+  if( code == NER_OK ) code = ner_path_find(model, row, n, *out, err);
+  NER_FREE(row);
+  return code;
+}
+
 /* --- 3. groups ------------------------------------------------------------ */
 
 struct group {
@@ -194,16 +213,22 @@ int ner_spans(const struct ner_model *model, const struct ner_tokens *tokens, co
   struct found found = {out, n, cap};
   struct group group = {0};
   int32_t n_labels = model->config.n_labels;
+  int32_t *path = NULL; /* [n_units] */
   int code = NER_OK;
-  for( size_t begin = 0, end; code == NER_OK && begin < tokens->n; begin = end ) {
+  if( options->aggregation == NER_AGGREGATION_STRICT )
+    code = judge_path(model, tokens, probs, &path, err);
+  for( size_t begin = 0, end, unit = 0; code == NER_OK && begin < tokens->n; begin = end, unit++ ) {
+    const float *row = probs + begin * (size_t)n_labels;
     struct verdict verdict;
     end = unit_end(model, tokens, begin, options->aggregation);
-    verdict = judge(probs + begin * (size_t)n_labels, end - begin, n_labels, options->aggregation);
+    verdict = path ? (struct verdict){path[unit], row[path[unit]]}
+                   : judge(row, end - begin, n_labels, options->aggregation);
     if( !continues(&group, model, verdict.label) )
       code = close_group(&group, model, tokens, options->threshold, &found);
     if( code == NER_OK ) code = add_unit(&group, begin, end, verdict);
   }
   if( code == NER_OK ) code = close_group(&group, model, tokens, options->threshold, &found);
   NER_FREE(group.score);
+  NER_FREE(path);
   return code == NER_OK ? NER_OK : ner_fail_nomem(err);
 }

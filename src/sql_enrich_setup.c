@@ -54,7 +54,7 @@ static uint64_t model_hash(const struct ner_model *model) {
 }
 
 char *ner_enrich_settings(const struct ner_model *model, const struct ner_options *options) {
-  static const char *const aggregations[] = {"first", "simple", "average", "max"};
+  static const char *const aggregations[] = {"first", "simple", "average", "max", "strict"};
   const struct ner_config *config = &model->config;
   return sqlite3_mprintf("%s %dx%d %s, %lld parameters, %d tokens, labels %s, %016llx;"
                          " aggregation %s; threshold %!.17g",

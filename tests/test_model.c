@@ -695,6 +695,8 @@ static void names(void **state) {
   assert_int_equal(a, NER_AGGREGATION_FIRST);
   assert_int_equal(ner_aggregation_parse("simple", &a, &err), NER_OK);
   assert_int_equal(a, NER_AGGREGATION_SIMPLE);
+  assert_int_equal(ner_aggregation_parse("STRICT", &a, &err), NER_OK);
+  assert_int_equal(a, NER_AGGREGATION_STRICT);
   assert_int_equal(ner_aggregation_parse("", &a, &err), NER_ERROR);
   assert_int_equal(ner_aggregation_parse("maximum", &a, NULL), NER_ERROR);
   assert_string_equal(ner_architecture_name(NER_BERT), "bert");

@@ -576,7 +576,7 @@ static void test_extract(void **state) {
 static void test_extract_bad_arguments(void **state) {
   struct ner_model *model = open_small();
   struct ner_entities found;
-  struct ner_options options = {.aggregation = (enum ner_aggregation)4};
+  struct ner_options options = {.aggregation = (enum ner_aggregation)5};
   struct ner_err err = {0};
   (void)state;
   assert_int_equal(ner_extract(NULL, "Anna", 4, NULL, &found, &err), NER_ERROR);

@@ -20,6 +20,7 @@
 #define SIMPLE  NER_AGGREGATION_SIMPLE
 #define AVERAGE NER_AGGREGATION_AVERAGE
 #define MAX     NER_AGGREGATION_MAX
+#define STRICT  NER_AGGREGATION_STRICT
 
 struct tok {
   const char *piece;
@@ -289,6 +290,49 @@ static void test_threshold(void **state) {
   assert_string_equal(written(bert, tok, 0, FIRST, 0), "");
 }
 
+/* ---- ours ---- */
+
+static void test_strict_begins_with_b(void **state) {
+  static const struct tok lone[] = {{"in", 0, 2, "O .9 I-ORG .1"},
+                                    {"Bank", 3, 7, "I-ORG .5 O .4 B-ORG .1"}};
+  static const struct tok other[] = {{"Bank", 0, 4, "B-ORG .9"},
+                                     {"of", 5, 7, "I-ORG .9"},
+                                     {"England", 8, 15, "I-LOC .6 I-ORG .3 B-LOC .1"}};
+  static const struct tok sure[] = {{"Bank", 0, 4, "O .1 I-PER .8 B-PER .1"},
+                                    {"of", 5, 7, "O .2 I-PER .8"}};
+  (void)state;
+  CHECK(bert, lone, FIRST, "ORG 0.500000 3-7");
+  CHECK(bert, lone, STRICT, "");
+  CHECK(bert, other, FIRST, "ORG 0.900000 0-7, LOC 0.600000 8-15");
+  CHECK(bert, other, STRICT, "ORG 0.700000 0-15");
+  CHECK(bert, sure, STRICT, "PER 0.450000 0-7");
+}
+
+/* What comes after speaks for what went before; a word's first piece speaks for it. */
+static void test_strict_looks_ahead(void **state) {
+  static const struct tok tok[] = {{"Wolf", 0, 4, "B-LOC .6 B-PER .4"},
+                                   {"##gang", 4, 8, "I-LOC .9"},
+                                   {"Me", 9, 11, "I-PER .9 I-LOC .1"},
+                                   {"##rk", 11, 13, "O .9"}};
+  (void)state;
+  CHECK(bert, tok, FIRST, "LOC 0.600000 0-8, PER 0.900000 9-13");
+  CHECK(bert, tok, STRICT, "PER 0.650000 0-13");
+}
+
+/* Neighbours of one kind are two entities where a B- says so; labels that have no
+** B- are free; no tokens, no entities. */
+static void test_strict_is_first_otherwise(void **state) {
+  static const struct tok two[] = {{"Angela", 0, 6, "B-PER .9"}, {"En", 7, 9, "B-PER .8"}};
+  static const struct tok free[] = {{"in", 0, 2, "O .9"}, {"UN", 3, 5, "ORG .8 O .2"}};
+  static const struct tok unknown[] = {{"in", 0, 2, "E-PER .9"}, {"En", 3, 5, "I-PER .8"}};
+  (void)state;
+  CHECK(bert, two, STRICT, "PER 0.900000 0-6, PER 0.800000 7-9");
+  CHECK(plain, free, STRICT, "ORG 0.800000 3-5");
+  CHECK(odd, unknown, STRICT, "PER 0.900000 0-2, PER 0.800000 3-5");
+  assert_string_equal(written(bert, two, 2, STRICT, .85), "PER 0.900000 0-6");
+  assert_string_equal(written(bert, two, 0, STRICT, 0), "");
+}
+
 /* ---- arithmetic ---- */
 
 /* x[i] = (i*7919 mod 1000)/1000 in float32; numpy 1.24: x[:n].sum(). */
@@ -345,6 +389,9 @@ int main(void) {
       cmocka_unit_test(test_odd_labels),
       cmocka_unit_test(test_first_of_equals),
       cmocka_unit_test(test_threshold),
+      cmocka_unit_test(test_strict_begins_with_b),
+      cmocka_unit_test(test_strict_looks_ahead),
+      cmocka_unit_test(test_strict_is_first_otherwise),
       cmocka_unit_test(test_sum_in_numpys_order),
       cmocka_unit_test(test_softmax),
   };
