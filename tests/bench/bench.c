@@ -3,6 +3,8 @@
 **
 **   build/bench [-m MODEL_DIR_OR_FILE] [-p f32|int8] [-t THREADS] [-x BxT] [-f FILE]
 **               [-n LINES] [-d IDS] [-r ROUNDS] [-s]
+**   build/bench -q ...                      ner_query() beside packed batches (tables.c)
+**   build/bench -w query|enrich -n ROWS ... memory while so many rows go by
 **
 ** Every shape "B x T" is B texts of T tokens ([CLS] and [SEP] counted), made of words that are one
 ** piece each; "sentences" are 512 such texts of 4 to 48 tokens, 26 in the mean, in no order. A
@@ -23,6 +25,7 @@
 #include "model.h"
 #include "pipeline.h"
 #include "pool.h"
+#include "registry.h"
 
 volatile double bench_sink;
 
@@ -34,7 +37,7 @@ double bench_seconds(void) {
 
 static const struct ner_options first = {NER_AGGREGATION_FIRST, 0};
 
-static void die(const char *what, const char *why) {
+void bench_die(const char *what, const char *why) {
   fprintf(stderr, "bench: %s: %s\n", what, why);
   exit(1);
 }
@@ -48,12 +51,12 @@ struct timing {
   double median, best; /* tokens per second */
 };
 
-static size_t run_once(struct ner_model *model, const struct ner_input *inputs, size_t n) {
+size_t bench_run(struct ner_model *model, const struct ner_input *inputs, size_t n) {
   struct ner_err err = {0};
   struct ner_output *outputs = calloc(n, sizeof *outputs);
   size_t tokens = 0;
-  if( !outputs ) die("memory", "out of it");
-  if( ner_pipeline_run(model, inputs, n, &first, true, outputs, NULL, &err) ) die("run", err.msg);
+  if( !outputs ) bench_die("memory", "out of it");
+  if( ner_pipeline_run(model, inputs, n, &first, true, outputs, NULL, &err) ) bench_die("run", err.msg);
   for(size_t i = 0; i < n; i++) {
     tokens += outputs[i].tokens.n + 2;
     ner_output_free(&outputs[i]);
@@ -66,13 +69,13 @@ static struct timing measure(struct ner_model *model, const struct ner_input *in
                              size_t batch, int rounds) {
   double *rate = malloc((size_t)rounds * sizeof *rate);
   struct timing result;
-  if( !rate ) die("memory", "out of it");
-  run_once(model, inputs, n < batch ? n : batch);
+  if( !rate ) bench_die("memory", "out of it");
+  bench_run(model, inputs, n < batch ? n : batch);
   for(int r = 0; r < rounds; r++) {
     double start = bench_seconds();
     size_t tokens = 0;
     for(size_t i = 0; i < n; i += batch)
-      tokens += run_once(model, inputs + i, n - i < batch ? n - i : batch);
+      tokens += bench_run(model, inputs + i, n - i < batch ? n - i : batch);
     rate[r] = (double)tokens / (bench_seconds() - start);
   }
   qsort(rate, (size_t)rounds, sizeof *rate, by_value);
@@ -87,7 +90,7 @@ static char *plain_text(const struct ner_model *model, int n_words, unsigned see
   const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
   int32_t size = ner_vocab_size(vocab);
   char *text = malloc((size_t)n_words * 20 + 1), *at = text;
-  if( !text ) die("memory", "out of it");
+  if( !text ) bench_die("memory", "out of it");
   while( n_words > 0 ) {
     size_t n;
     const char *piece;
@@ -120,7 +123,7 @@ struct texts {
 
 static struct texts texts_new(size_t n) {
   struct texts t = {calloc(n, sizeof *t.input), n};
-  if( !t.input ) die("memory", "out of it");
+  if( !t.input ) bench_die("memory", "out of it");
   return t;
 }
 
@@ -138,17 +141,17 @@ static void texts_set(struct texts *t, size_t i, char *utf8) {
 static void dump_ids(const struct ner_model *model, const struct texts *t, const char *path) {
   struct ner_err err = {0};
   FILE *f = fopen(path, "w");
-  if( !f ) die(path, "cannot be written");
+  if( !f ) bench_die(path, "cannot be written");
   for(size_t i = 0; i < t->n; i++) {
     struct ner_tokens tokens = {0};
     if( ner_tokenize(model->tokenizer, t->input[i].utf8, t->input[i].n_bytes, 0, &tokens, NULL, &err) )
-      die("tokenizer", err.msg);
+      bench_die("tokenizer", err.msg);
     fprintf(f, "%d", (int)ner_tokenizer_cls(model->tokenizer));
     for(size_t k = 0; k < tokens.n; k++) fprintf(f, " %d", (int)tokens.token[k].id);
     fprintf(f, " %d\n", (int)ner_tokenizer_sep(model->tokenizer));
     ner_tokens_free(&tokens);
   }
-  if( fclose(f) ) die(path, "cannot be written");
+  if( fclose(f) ) bench_die(path, "cannot be written");
 }
 
 /* What every row is measured with. */
@@ -171,18 +174,26 @@ static void time_row(const char *name, const struct texts *texts, size_t batch, 
   fflush(stdout);
 }
 
+/* Lengths like those of sentences, in no order. */
+static struct texts sentences(const struct ner_model *model, size_t n) {
+  struct texts t = texts_new(n);
+  for(size_t i = 0; i < n; i++)
+    texts_set(&t, i, plain_text(model, 2 + (int)(i * 7 % 23 + i * 11 % 23), (unsigned)i));
+  return t;
+}
+
 static struct texts read_lines(const char *path, size_t limit) {
   FILE *f = fopen(path, "r");
   char *line = NULL;
   struct texts t = {0};
   size_t cap = 0, room = 0;
   ssize_t got;
-  if( !f ) die(path, "cannot be read");
+  if( !f ) bench_die(path, "cannot be read");
   while( t.n < limit && (got = getline(&line, &cap, f)) >= 0 ) {
     while( got > 0 && line[got - 1] == '\n' ) got--;
     if( got == 0 ) continue;
     if( t.n == room ) t.input = realloc(t.input, (room = room ? room * 2 : 1024) * sizeof *t.input);
-    if( !t.input ) die("memory", "out of it");
+    if( !t.input ) bench_die("memory", "out of it");
     t.input[t.n++] = (struct ner_input){.utf8 = strndup(line, (size_t)got), .n_bytes = (size_t)got};
   }
   free(line);
@@ -190,13 +201,35 @@ static struct texts read_lines(const char *path, size_t limit) {
   return t;
 }
 
+/* What -q and -w ask for. */
+static void run_tables(const char *path, enum ner_precision precision, const char *file,
+                       size_t lines, int rounds, const char *memory_of) {
+  const char *name = path ? "bench" : NULL;
+  struct ner_err err = {0};
+  struct ner_model *model = NULL;
+  if( path && ner_registry_load(name, path, precision, &err) ) bench_die("model", err.msg);
+  if( ner_registry_get(name, &model, &err) ) bench_die("model", err.msg);
+  if( memory_of ) {
+    bench_memory(name, lines, strcmp(memory_of, "enrich") == 0);
+  } else {
+    struct texts t = file ? read_lines(file, lines) : sentences(model, lines < 3000 ? lines : 3000);
+    printf("model %s, %s, %d thread(s): ", model->path, ner_precision_name(model->precision),
+           ner_pool_threads(0));
+    fflush(stdout);
+    bench_query(model, name, t.input, t.n, rounds);
+    texts_free(&t);
+  }
+  ner_model_unref(model);
+}
+
 int main(int argc, char **argv) {
   static const int shapes[][2] = {{1, 16}, {1, 32},  {1, 64},  {1, 128}, {1, 512},
                                   {8, 32}, {32, 16}, {32, 32}, {16, 128}};
-  const char *path = NULL, *file = NULL, *only = NULL, *dump = NULL;
+  const char *path = NULL, *file = NULL, *only = NULL, *dump = NULL, *memory_of = NULL;
   enum ner_precision precision = NER_PRECISION_FILE;
   int option, rounds = 9, threads = 0;
   size_t lines = 1000000;
+  bool tables = false;
   struct ner_err err = {0};
   struct ner_model *model = NULL;
   struct texts texts = {0};
@@ -204,11 +237,11 @@ int main(int argc, char **argv) {
   struct rusage usage;
   double start, open_ms, row_ms;
 
-  while( (option = getopt(argc, argv, "m:p:t:x:f:n:d:r:s")) != -1 ) {
+  while( (option = getopt(argc, argv, "m:p:t:x:f:n:d:r:sqw:")) != -1 ) {
     switch( option ) {
       case 'm': path = optarg; break;
       case 'p':
-        if( ner_precision_parse(optarg, &precision, &err) ) die("-p", err.msg);
+        if( ner_precision_parse(optarg, &precision, &err) ) bench_die("-p", err.msg);
         break;
       case 't': threads = atoi(optarg); break;
       case 'x': only = optarg; break;
@@ -217,18 +250,24 @@ int main(int argc, char **argv) {
       case 'd': dump = optarg; break;
       case 'r': rounds = atoi(optarg) > 0 ? atoi(optarg) : 1; break;
       case 's': bench.terse = true; break;
+      case 'q': tables = true; break;
+      case 'w': memory_of = optarg; break;
       default: return 2;
     }
   }
-  if( !(kernels = ner_kernels_get(&err)) ) die("kernels", err.msg);
+  if( !(kernels = ner_kernels_get(&err)) ) bench_die("kernels", err.msg);
   threads = ner_pool_threads(threads);
+  if( tables || memory_of ) {
+    run_tables(path, precision, file, lines, rounds, memory_of);
+    return 0;
+  }
 
   start = bench_seconds();
   if( path ? ner_model_open(path, precision, &model, &err) : ner_model_open_bundled(&model, &err) )
-    die("model", err.msg);
+    bench_die("model", err.msg);
   open_ms = (bench_seconds() - start) * 1e3;
   start = bench_seconds();
-  run_once(model, &(struct ner_input){.utf8 = "Ada Lovelace lived in London.", .n_bytes = 29}, 1);
+  bench_run(model, &(struct ner_input){.utf8 = "Ada Lovelace lived in London.", .n_bytes = 29}, 1);
   row_ms = (bench_seconds() - start) * 1e3;
   bench.model = model;
   if( !bench.terse ) bench.peak = bench_peak(model->precision == NER_PRECISION_INT8) * threads;
@@ -256,9 +295,7 @@ int main(int argc, char **argv) {
   }
   if( !only || strcmp(only, "sentences") == 0 ) {
     texts_free(&texts);
-    texts = texts_new(512);
-    for(size_t i = 0; i < texts.n; i++)
-      texts_set(&texts, i, plain_text(model, 2 + (int)(i * 7 % 23 + i * 11 % 23), (unsigned)i));
+    texts = sentences(model, 512);
     time_row("sentences", &texts, texts.n, rounds);
   }
   if( file ) {

@@ -5,10 +5,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "pipeline.h"
+
 double bench_seconds(void); /* monotonic */
 extern volatile double bench_sink;
+void bench_die(const char *what, const char *why) __attribute__((noreturn));
+
+/* Labels the texts as one batch: its tokens, [CLS] and [SEP] counted. */
+size_t bench_run(struct ner_model *model, const struct ner_input *inputs, size_t n);
 
 /* Operations per second of one thread (a multiply-add is two), 0 when unknown. */
 double bench_peak(bool int8);
+
+/* tables.c. The model called `name` (NULL: the default) over a table: ner_query() beside packed
+** batches of the same texts (which change their order), and the memory that n_rows short rows take. */
+void bench_query(struct ner_model *model, const char *name, struct ner_input *inputs, size_t n,
+                 int rounds);
+void bench_memory(const char *name, size_t n_rows, bool enrich);
 
 #endif
