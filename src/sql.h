@@ -113,16 +113,19 @@ struct ner_sql_stop {
   struct ner_stop stop;
   sqlite3 *db;
   sqlite3_stmt *probe; /* prepared when first needed */
-  int64_t next_ms;     /* not to be asked again before */
+  double next;         /* second not to be asked again before */
   bool broken;         /* there is no asking on this connection */
 };
 void ner_sql_stop_open(struct ner_sql_stop *stop, sqlite3 *db);
 void ner_sql_stop_close(struct ner_sql_stop *stop);
 
+double ner_sql_seconds(void); /* of a clock that nobody sets */
+
 /* ---- table-valued functions (sql_table.c) ---- */
 
-/* A table whose first n_args hidden columns are its arguments. A module is registered
-** with a `struct ner_sql_shape` as its client data; connect, disconnect and
+/* A table whose first n_args hidden columns are its arguments. They are declared as BLOB, which is to
+** say that they have no affinity: with that of HIDDEN alone, NUMERIC, the '007' of a list would be 7.
+** A module is registered with a `struct ner_sql_shape` as its client data; connect, disconnect and
 ** best_index are then the same for all. */
 struct ner_sql_shape {
   const char *name;
@@ -165,17 +168,21 @@ enum ner_sql_field {
 void ner_sql_result_entity(sqlite3_context *context, struct ner_slice text,
                            const struct ner_entity *entity, enum ner_sql_field field);
 
-/* ---- constraints on label and score (sql_wish.c) ---- */
+/* ---- constraints on label and score, and LIMIT (sql_wish.c) ---- */
 
 struct ner_sql_wish {
   sqlite3_value *label; /* NULL: any */
   double min_score;     /* score >= min_score, */
   double above_score;   /* and score > above_score */
+  sqlite3_int64 limit;  /* rows that will be asked for, a hint; -1: not known */
 };
-#define NER_SQL_WISH_BIT 4 /* idxNum: three bits from here on, values behind the arguments' */
+#define NER_SQL_WISH_BIT  4 /* idxNum: bits from here on, values behind the arguments' */
+#define NER_SQL_WISH_BITS 5
 
-/* For xBestIndex, after ner_sql_table_plan(); then for xFilter, with the values left. */
-void ner_sql_wish_plan(sqlite3_index_info *info, int label_column, int score_column, int *n_argv);
+/* For xBestIndex, after ner_sql_table_plan(), whose plan is `what` to those who read query plans;
+** then for xFilter, with the values left. */
+void ner_sql_wish_plan(sqlite3_index_info *info, const char *what, int label_column,
+                       int score_column, int *n_argv);
 int ner_sql_wish_take(struct ner_sql_wish *wish, int plan, sqlite3_value **argv,
                       struct ner_err *err);
 void ner_sql_wish_free(struct ner_sql_wish *wish);

@@ -28,11 +28,11 @@
 ** had something to do. And rowids that VACUUM gives out anew, as it may in a table that has neither
 ** an INTEGER PRIMARY KEY nor any index.
 */
+#include "sql_batch.h"
 #include "sql_enrich.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 enum {
   COL_DONE,
@@ -52,19 +52,13 @@ enum {
 static const struct ner_sql_shape shape = {
     .name = "ner_enrich",
     .schema = "CREATE TABLE x(done INTEGER, total INTEGER, entities INTEGER, errors INTEGER,"
-              " rows_per_second REAL, eta_seconds REAL, \"table\" HIDDEN, \"column\" HIDDEN,"
-              " model HIDDEN, aggregation HIDDEN, threshold HIDDEN)",
+              " rows_per_second REAL, eta_seconds REAL, \"table\" BLOB HIDDEN, \"column\" BLOB HIDDEN,"
+              " model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)",
     .first_arg = COL_TABLE,
     .n_args = N_ARGS,
 };
 
-/* How much text a batch takes: little at first, so that a row of the result comes soon; then as
-** much as takes about BATCH_S seconds, within bounds that keep memory small and progress visible.
-*/
-#define BATCH_S         0.5
-#define BATCH_BYTES     (8 * 1024)
-#define BATCH_BYTES_MIN (1 * 1024)
-#define BATCH_BYTES_MAX (2 * 1024 * 1024)
+#define FIRST_BYTES (8 * 1024) /* of text in the first batch: a row of the result comes soon */
 
 struct cursor {
   sqlite3_vtab_cursor base;
@@ -121,7 +115,7 @@ static void reset(struct cursor *c) {
   c->sum = (struct ner_enrich_counts){0};
   c->total = c->rowid = 0;
   c->seconds = 0;
-  c->max_bytes = BATCH_BYTES;
+  c->max_bytes = FIRST_BYTES;
   c->swept = false;
   c->eof = true;
 }
@@ -193,12 +187,6 @@ static int prepare_work(struct cursor *c, const struct place *place, bool beside
 
 /* ---- one batch ---- */
 
-static double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int count_due(struct cursor *c, struct ner_err *err) {
   sqlite3_int64 due;
   char *sql = ner_enrich_sql(&c->target, "SELECT count(*) FROM $S.\"$N_queue\"");
@@ -207,20 +195,10 @@ static int count_due(struct cursor *c, struct ner_err *err) {
   return rc;
 }
 
-static void resize(struct cursor *c, double seconds) {
-  double factor = BATCH_S / (seconds > 1e-4 ? seconds : 1e-4), bytes;
-  if( factor > 8 ) factor = 8;
-  if( factor < 0.25 ) factor = 0.25;
-  bytes = (double)c->max_bytes * factor;
-  c->max_bytes = bytes > BATCH_BYTES_MAX   ? BATCH_BYTES_MAX
-                 : bytes < BATCH_BYTES_MIN ? BATCH_BYTES_MIN
-                                           : (size_t)bytes;
-}
-
 /* The next row of the result. */
 static int advance(struct cursor *c, struct ner_err *err) {
   struct ner_enrich_counts counts;
-  double start = now_s();
+  double start = ner_sql_seconds();
   bool found = false;
   size_t n_read = 0;
   int rc = ner_enrich_batcher_run(c->batcher, c->max_bytes, &n_read, &counts, err);
@@ -234,12 +212,12 @@ static int advance(struct cursor *c, struct ner_err *err) {
   c->sum.rows += counts.rows;
   c->sum.entities += counts.entities;
   c->sum.errors += counts.errors;
-  c->seconds += now_s() - start;
+  c->seconds += ner_sql_seconds() - start;
   /* Nothing was due: the first row of the result says so, a later one is not called for. */
   if( n_read == 0 ) {
     c->eof = c->rowid > 0;
   } else {
-    resize(c, now_s() - start);
+    c->max_bytes = ner_sql_batch_resize(c->max_bytes, ner_sql_seconds() - start);
     if( c->sum.rows >= c->total ) rc = count_due(c, err);
   }
   c->rowid++;

@@ -7,13 +7,12 @@
 ** meanwhile, and it stays due. What was there of the row before is replaced by what was
 ** found. So a kill at any moment leaves each row either due or done, never both, never neither.
 */
+#include "sql_batch.h"
 #include "sql_enrich.h"
 
 #include <string.h>
 
-/* Text is what memory is spent on, but many empty texts must not add up either. */
-#define MAX_ROWS       8192
-#define ROW_COST_BYTES 32
+#define MAX_ROWS 8192
 
 #define NO_INPUT SIZE_MAX
 
@@ -151,7 +150,7 @@ static int read_rows(struct ner_enrich_batcher *b, size_t max_bytes, struct ner_
     if( rc != NER_OK || !row ) break;
     rc = read_row(b, err);
     if( rc != NER_OK ) break;
-    cost_bytes += b->row[b->n_rows - 1].n_bytes + ROW_COST_BYTES;
+    cost_bytes += b->row[b->n_rows - 1].n_bytes + NER_SQL_BATCH_ROW_BYTES;
   }
   sqlite3_reset(b->due);
   n_inputs = b->n_inputs;

@@ -14,10 +14,10 @@
 ** A call runs the model over the whole text, since an entity may reach over the windows of a
 ** long one; so a LIMIT has nothing to gain inside a text, and between texts SQLite itself
 ** stops calling us. text IN (...) is taken whole: its texts are labelled in batches over all threads
-** (sql_batch.h). Constraints on label and score are used (sql_wish.c); so is ORDER BY start,
+** (sql_stream.h). Constraints on label and score are used (sql_wish.c); so is ORDER BY start,
 ** start_byte or rowid ascending: that is how the rows of a text come.
 */
-#include "sql_batch.h"
+#include "sql_stream.h"
 
 #include <string.h>
 
@@ -38,14 +38,15 @@ enum {
 static const struct ner_sql_shape shape = {
     .name = "ner",
     .schema = "CREATE TABLE x(entity TEXT, label TEXT, score REAL, start INTEGER, \"end\" INTEGER,"
-              " text HIDDEN, model HIDDEN, aggregation HIDDEN, threshold HIDDEN,"
+              " text BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN,"
               " start_byte INTEGER HIDDEN, end_byte INTEGER HIDDEN)",
     .first_arg = COL_TEXT,
     .n_args = 4,
     .innocuous = true,
 };
 
-#define PLAN_IN (1 << 7) /* idxNum, beyond the arguments' bits and the wishes': text IN (...) */
+/* idxNum, beyond the arguments' bits and the wishes': text IN (...) */
+#define PLAN_IN (1 << (NER_SQL_WISH_BIT + NER_SQL_WISH_BITS))
 
 struct cursor {
   sqlite3_vtab_cursor base;
@@ -55,15 +56,12 @@ struct cursor {
   /* One text: */
   struct ner_slice text; /* inside arg[0] */
   struct ner_entities found;
+  size_t at;
   /* Or text IN (...): */
   bool many;
   sqlite3_value **value; /* [n_values] what the list holds */
   size_t n_values, cap_values, next_value;
-  struct ner_sql_batch batch;
-  size_t at_row;
-  bool ended; /* no text is left beyond the batch */
-  size_t at;  /* entity of the text */
-  sqlite3_int64 rowid;
+  struct ner_sql_stream stream;
 };
 
 static bool ordered_by_position(const sqlite3_index_info *info) {
@@ -82,15 +80,16 @@ static int text_constraint(const sqlite3_index_info *info) {
 
 static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   int n_argv, text;
+  bool many;
   int rc = ner_sql_table_plan(table, info, &n_argv);
   if( rc != SQLITE_OK ) return rc;
-  info->orderByConsumed = ordered_by_position(info);
   text = text_constraint(info);
-  ner_sql_wish_plan(info, COL_LABEL, COL_SCORE, &n_argv);
-  if( text >= 0 && sqlite3_vtab_in(info, text, 1) ) {
-    info->idxNum |= PLAN_IN;
-    info->orderByConsumed = 0; /* positions start anew with each text */
-  }
+  many = text >= 0 && sqlite3_vtab_in(info, text, 1);
+  if( many ) info->estimatedRows = 1000;
+  ner_sql_wish_plan(info, many ? "text IN" : "text=", COL_LABEL, COL_SCORE, &n_argv);
+  if( many ) info->idxNum |= PLAN_IN;
+  /* Positions start anew with each text. */
+  info->orderByConsumed = !many && ordered_by_position(info);
   return SQLITE_OK;
 }
 
@@ -103,7 +102,7 @@ static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 
 static void reset(struct cursor *c) {
   sqlite3_vtab_cursor base = c->base;
-  ner_sql_batch_reset(&c->batch);
+  ner_sql_stream_end(&c->stream);
   for( size_t i = c->next_value; i < c->n_values; i++ ) sqlite3_value_free(c->value[i]);
   NER_FREE(c->value);
   ner_entities_free(&c->found);
@@ -122,22 +121,34 @@ static int close_cursor(sqlite3_vtab_cursor *cursor) {
 }
 
 /* The list can only be read inside xFilter, so its values are put aside. */
-static int take_values(struct cursor *c, sqlite3_value *list, struct ner_err *err) {
+static int take_values(struct cursor *c, sqlite3 *db, sqlite3_value *list, struct ner_err *err) {
+  struct ner_sql_stop stop;
   sqlite3_value *value = NULL;
-  int rc;
-  for( rc = sqlite3_vtab_in_first(list, &value); rc == SQLITE_OK && value;
-       rc = sqlite3_vtab_in_next(list, &value) ) {
-    if( ner_grow((void **)&c->value, &c->cap_values, c->n_values + 1, sizeof *c->value) )
-      return ner_fail_nomem(err);
-    c->value[c->n_values] = sqlite3_value_dup(value);
-    if( !c->value[c->n_values] ) return ner_fail_nomem(err);
+  int rc = sqlite3_vtab_in_first(list, &value);
+  ner_sql_stop_open(&stop, db);
+  for( ; rc == SQLITE_OK && value; rc = sqlite3_vtab_in_next(list, &value) ) {
+    if( ner_stop_asked(&stop.stop) ) {
+      rc = SQLITE_INTERRUPT;
+      break;
+    }
+    if( ner_grow((void **)&c->value, &c->cap_values, c->n_values + 1, sizeof *c->value) == NER_OK )
+      c->value[c->n_values] = sqlite3_value_dup(value);
+    if( c->n_values == c->cap_values || !c->value[c->n_values] ) {
+      rc = SQLITE_NOMEM;
+      break;
+    }
     c->n_values++;
   }
-  if( rc == SQLITE_NOMEM ) return ner_fail_nomem(err);
-  if( rc != SQLITE_OK && rc != SQLITE_DONE )
+  ner_sql_stop_close(&stop);
+  switch( rc ) {
+  case SQLITE_OK:
+  case SQLITE_DONE: return NER_OK;
+  case SQLITE_NOMEM: return ner_fail_nomem(err);
+  case SQLITE_INTERRUPT: return ner_fail(err, NER_INTERRUPT, "interrupted");
+  default:
     return ner_fail(err, NER_ERROR, "the list of text IN (...) cannot be read: %s",
                     sqlite3_errstr(rc));
-  return NER_OK;
+  }
 }
 
 /* ner_sql_feed over the values. */
@@ -148,41 +159,19 @@ static int feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner
   return NER_OK;
 }
 
-static struct ner_slice current_text(const struct cursor *c) {
-  return c->many ? c->batch.row[c->at_row].utf8 : c->text;
-}
-
-static const struct ner_entities *current_found(const struct cursor *c) {
-  return c->many ? ner_sql_batch_found(&c->batch, c->at_row) : &c->found;
-}
-
-static bool at_end(const struct cursor *c) {
-  return c->many ? c->ended && c->at_row >= c->batch.n_rows : c->at >= c->found.n;
-}
-
-/* Goes on to the next entity of the text that is wanted, from c->at itself on. */
-static bool settle_inside(struct cursor *c) {
-  const struct ner_entities *found = current_found(c);
-  while( c->at < found->n && !ner_sql_wish_granted(&c->wish, &found->entity[c->at]) ) c->at++;
-  return c->at < found->n;
-}
-
+/* Goes on to the next entity that is wanted, from c->at itself on where there is one text. */
 static int settle(struct cursor *c, struct ner_err *err) {
+  int rc;
   if( !c->many ) {
-    settle_inside(c);
+    while( c->at < c->found.n && !ner_sql_wish_granted(&c->wish, &c->found.entity[c->at]) ) c->at++;
     return NER_OK;
   }
-  for( ;; ) {
-    for( ; c->at_row < c->batch.n_rows; c->at_row++, c->at = 0 ) {
-      const struct ner_err *row_err = &c->batch.row[c->at_row].err;
-      if( row_err->code != NER_OK ) return ner_fail(err, row_err->code, "%s", row_err->msg);
-      if( settle_inside(c) ) return NER_OK;
-    }
-    if( c->ended ) return NER_OK;
-    c->at_row = c->at = 0;
-    int rc = ner_sql_batch_fill(&c->batch, feed, c, &c->ended, err);
-    if( rc != NER_OK ) return rc;
+  rc = ner_sql_stream_next(&c->stream, err);
+  if( rc == NER_OK && c->stream.row && !c->stream.entity ) {
+    *err = c->stream.row->err;
+    rc = err->code;
   }
+  return rc;
 }
 
 static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err *err) {
@@ -194,21 +183,16 @@ static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err 
   if( rc == NER_OK ) rc = ner_sql_options(c->arg[2], c->arg[3], &options, err);
   if( rc == NER_OK && (plan & PLAN_IN) ) {
     c->many = true;
-    rc = take_values(c, argv[0], err);
-    if( rc == NER_OK && c->n_values == 0 ) c->ended = true;
-    if( c->ended ) return rc;
+    rc = take_values(c, table->db, argv[0], err);
+    if( c->n_values == 0 ) return rc;
   }
   if( rc != NER_OK || (!c->many && ner_sql_is_null(c->arg[0])) ) return rc;
   if( !c->many ) rc = ner_sql_text(c->arg[0], "the text", &c->text, err);
   if( rc == NER_OK ) rc = ner_sql_model(c->arg[1], &c->model, err);
   if( rc != NER_OK ) return rc;
-  if( !ner_sql_wish_possible(&c->wish, c->model) ) {
-    c->ended = true;
-    return NER_OK;
-  }
   if( c->many )
-    ner_sql_batch_init(&c->batch, table->db, c->model, &options);
-  else
+    ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->wish, feed, c);
+  else if( ner_sql_wish_possible(&c->wish, c->model) )
     rc = ner_sql_extract(table->db, c->model, c->text, &options, &c->found, err);
   return rc == NER_OK ? settle(c, err) : rc;
 }
@@ -227,36 +211,39 @@ static int next(sqlite3_vtab_cursor *cursor) {
   struct cursor *c = (struct cursor *)cursor;
   struct ner_err err = {0};
   c->at++;
-  c->rowid++;
   if( settle(c, &err) == NER_OK ) return SQLITE_OK;
   return ner_sql_table_error(cursor->pVtab, &err);
 }
 
 static int eof(sqlite3_vtab_cursor *cursor) {
-  return at_end((struct cursor *)cursor);
+  struct cursor *c = (struct cursor *)cursor;
+  return c->many ? !c->stream.row : c->at >= c->found.n;
 }
 
 static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) {
   struct cursor *c = (struct cursor *)cursor;
-  const struct ner_entity *e = &current_found(c)->entity[c->at];
+  const struct ner_entity *e = c->many ? c->stream.entity : &c->found.entity[c->at];
   switch( i ) {
   case COL_START_BYTE: sqlite3_result_int64(context, e->start_byte); break;
   case COL_END_BYTE: sqlite3_result_int64(context, e->end_byte); break;
   case COL_TEXT:
-    sqlite3_result_value(context, c->many ? c->batch.row[c->at_row].text : c->arg[0]);
+    sqlite3_result_value(context, c->many ? c->stream.row->text : c->arg[0]);
     break;
   case COL_MODEL:
   case COL_AGGREGATION:
   case COL_THRESHOLD:
     if( c->arg[i - COL_TEXT] ) sqlite3_result_value(context, c->arg[i - COL_TEXT]);
     break;
-  default: ner_sql_result_entity(context, current_text(c), e, (enum ner_sql_field)i);
+  default:
+    ner_sql_result_entity(context, c->many ? c->stream.row->utf8 : c->text, e,
+                          (enum ner_sql_field)i);
   }
   return SQLITE_OK;
 }
 
 static int rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out) {
-  *out = ((struct cursor *)cursor)->rowid + 1;
+  struct cursor *c = (struct cursor *)cursor;
+  *out = c->many ? c->stream.n_given : (sqlite3_int64)c->at + 1;
   return SQLITE_OK;
 }
 

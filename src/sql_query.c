@@ -9,12 +9,12 @@
 **     error        NULL, or why this row's text could not be labelled (then the others are NULL)
 **     hidden: sql, model, aggregation, threshold
 **
-** The query is one SELECT of two columns that only reads. It runs on the same connection; rows come
-** in its order, in batches (sql_batch.h), so memory is bounded whatever the table's size. When it
-** fails half way, what came before is given out first. Because it runs SQL text it is for
-** top-level SQL alone: not for views or triggers.
+** The query is one SELECT of two columns that only reads. It runs on the same connection, and is
+** read up to two batches ahead (sql_stream.h), so memory is bounded whatever the table's size;
+** rows come in its order. When it fails half way, what came before is given out first. Because it
+** runs SQL text it is for top-level SQL alone: not for views or triggers.
 */
-#include "sql_batch.h"
+#include "sql_stream.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static const struct ner_sql_shape shape = {
     .name = "ner_query",
     .schema = "CREATE TABLE x(key, entity TEXT, label TEXT, score REAL, start INTEGER,"
               " \"end\" INTEGER, error TEXT,"
-              " sql HIDDEN, model HIDDEN, aggregation HIDDEN, threshold HIDDEN)",
+              " sql BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)",
     .first_arg = COL_SQL,
     .n_args = 4,
     .direct_only = true,
@@ -46,11 +46,7 @@ struct cursor {
   struct ner_model *model; /* owns the labels */
   sqlite3_stmt *query;
   struct ner_sql_wish wish;
-  struct ner_sql_batch batch;
-  size_t at_row, at_entity; /* of the batch */
-  bool ended;               /* the query has no more rows */
-  struct ner_err later;     /* it failed; told once the rows before are out */
-  sqlite3_int64 rowid;
+  struct ner_sql_stream stream;
 };
 
 static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
@@ -58,7 +54,7 @@ static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   int rc = ner_sql_table_plan(table, info, &n_argv);
   if( rc != SQLITE_OK ) return rc;
   info->estimatedRows = 100000;
-  ner_sql_wish_plan(info, COL_LABEL, COL_SCORE, &n_argv);
+  ner_sql_wish_plan(info, "sql", COL_LABEL, COL_SCORE, &n_argv);
   return SQLITE_OK;
 }
 
@@ -71,7 +67,7 @@ static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 
 static void reset(struct cursor *c) {
   sqlite3_vtab_cursor base = c->base;
-  ner_sql_batch_reset(&c->batch);
+  ner_sql_stream_end(&c->stream);
   ner_sql_wish_free(&c->wish);
   sqlite3_finalize(c->query);
   ner_model_unref(c->model);
@@ -155,27 +151,6 @@ static int feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner
   return ner_fail_nomem(err);
 }
 
-/* Goes on to the next row to give out, from (at_row, at_entity) itself on. */
-static int settle(struct cursor *c, struct ner_err *err) {
-  for( ;; ) {
-    for( ; c->at_row < c->batch.n_rows; c->at_row++, c->at_entity = 0 ) {
-      const struct ner_sql_row *row = &c->batch.row[c->at_row];
-      const struct ner_entities *found = ner_sql_batch_found(&c->batch, c->at_row);
-      if( row->err.code != NER_OK && c->at_entity == 0 ) return NER_OK;
-      for( ; c->at_entity < found->n; c->at_entity++ )
-        if( ner_sql_wish_granted(&c->wish, &found->entity[c->at_entity]) ) return NER_OK;
-    }
-    if( c->later.code != NER_OK ) {
-      *err = c->later;
-      return err->code;
-    }
-    if( c->ended ) return NER_OK;
-    c->at_row = c->at_entity = 0;
-    /* A failure is kept: the rows read before it go out first. */
-    (void)ner_sql_batch_fill(&c->batch, feed, c, &c->ended, &c->later);
-  }
-}
-
 static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err *err) {
   struct ner_sql_table *table = (struct ner_sql_table *)c->base.pVtab;
   struct ner_options options;
@@ -185,10 +160,8 @@ static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err 
   if( rc == NER_OK ) rc = prepare(c, table->db, err);
   if( rc == NER_OK ) rc = ner_sql_model(c->arg[1], &c->model, err);
   if( rc != NER_OK ) return rc;
-  ner_sql_batch_init(&c->batch, table->db, c->model, &options);
-  /* Rows with an error have no label, so with such a wish they are not asked for either. */
-  c->ended = !ner_sql_wish_possible(&c->wish, c->model);
-  return settle(c, err);
+  ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->wish, feed, c);
+  return ner_sql_stream_next(&c->stream, err);
 }
 
 static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int argc,
@@ -204,36 +177,32 @@ static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int
 static int next(sqlite3_vtab_cursor *cursor) {
   struct cursor *c = (struct cursor *)cursor;
   struct ner_err err = {0};
-  c->at_entity++;
-  c->rowid++;
-  if( settle(c, &err) == NER_OK ) return SQLITE_OK;
+  if( ner_sql_stream_next(&c->stream, &err) == NER_OK ) return SQLITE_OK;
   return ner_sql_table_error(cursor->pVtab, &err);
 }
 
 static int eof(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  return c->at_row >= c->batch.n_rows;
+  return !((struct cursor *)cursor)->stream.row;
 }
 
 static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) {
   struct cursor *c = (struct cursor *)cursor;
-  const struct ner_sql_row *row = &c->batch.row[c->at_row];
+  const struct ner_sql_row *row = c->stream.row;
   if( i == COL_KEY ) {
     sqlite3_result_value(context, row->key);
   } else if( i >= COL_SQL ) {
     if( c->arg[i - COL_SQL] ) sqlite3_result_value(context, c->arg[i - COL_SQL]);
-  } else if( row->err.code != NER_OK ) {
+  } else if( !c->stream.entity ) {
     if( i == COL_ERROR ) sqlite3_result_text(context, row->err.msg, -1, SQLITE_TRANSIENT);
   } else if( i != COL_ERROR ) {
-    const struct ner_entities *found = ner_sql_batch_found(&c->batch, c->at_row);
-    ner_sql_result_entity(context, row->utf8, &found->entity[c->at_entity],
+    ner_sql_result_entity(context, row->utf8, c->stream.entity,
                           (enum ner_sql_field)(i - COL_ENTITY));
   }
   return SQLITE_OK;
 }
 
 static int rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out) {
-  *out = ((struct cursor *)cursor)->rowid + 1;
+  *out = ((struct cursor *)cursor)->stream.n_given;
   return SQLITE_OK;
 }
 

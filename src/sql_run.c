@@ -17,7 +17,7 @@
 ** every 10 ms at most. Where an authorizer forbids the recursion, interrupts alone
 ** are felt.
 */
-#define ASK_EVERY_MS 10
+#define ASK_EVERY_S 0.01
 
 static const char *const probes[] = {
     "WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM c WHERE i<250)"
@@ -25,16 +25,16 @@ static const char *const probes[] = {
     "SELECT 1 WHERE 0",
 };
 
-static int64_t now_ms(void) {
+double ner_sql_seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 static bool asked(void *arg) {
   struct ner_sql_stop *stop = arg;
   int rc = SQLITE_OK;
-  if( now_ms() < stop->next_ms ) return false;
+  if( ner_sql_seconds() < stop->next ) return false;
   for( size_t i = 0; !stop->probe && !stop->broken; i++ ) {
     rc = sqlite3_prepare_v2(stop->db, probes[i], -1, &stop->probe, NULL);
     if( rc == SQLITE_INTERRUPT ) return true;
@@ -43,13 +43,13 @@ static bool asked(void *arg) {
   if( stop->broken ) return false;
   rc = sqlite3_step(stop->probe);
   sqlite3_reset(stop->probe);
-  stop->next_ms = now_ms() + ASK_EVERY_MS;
+  stop->next = ner_sql_seconds() + ASK_EVERY_S;
   return rc == SQLITE_INTERRUPT;
 }
 
 void ner_sql_stop_open(struct ner_sql_stop *stop, sqlite3 *db) {
   *stop =
-      (struct ner_sql_stop){.stop = {asked, stop}, .db = db, .next_ms = now_ms() + ASK_EVERY_MS};
+      (struct ner_sql_stop){.stop = {asked, stop}, .db = db, .next = ner_sql_seconds() + ASK_EVERY_S};
 }
 
 /* The probe must not outlive the query: a connection with a statement left cannot be closed. */

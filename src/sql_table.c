@@ -39,16 +39,21 @@ int ner_sql_table_disconnect(sqlite3_vtab *table) {
 int ner_sql_table_plan(sqlite3_vtab *table, sqlite3_index_info *info, int *n_argv) {
   const struct ner_sql_shape *shape = ((struct ner_sql_table *)table)->shape;
   int at[NER_SQL_MAX_ARGS]; /* constraint of each argument, -1: none */
+  int unusable = 0;         /* bit i: there are constraints of argument i that are not known yet */
   for( int i = 0; i < shape->n_args; i++ ) at[i] = -1;
   for( int i = 0; i < info->nConstraint; i++ ) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
     int arg = c->iColumn - shape->first_arg;
     if( arg < 0 || arg >= shape->n_args || c->op != SQLITE_INDEX_CONSTRAINT_EQ ) continue;
-    /* Without the argument the rows would be those of another call: SQLite must
-    ** find an order of the tables in which it is known. */
-    if( !c->usable ) return SQLITE_CONSTRAINT;
-    if( at[arg] < 0 ) at[arg] = i;
+    if( !c->usable )
+      unusable |= 1 << arg;
+    else if( at[arg] < 0 )
+      at[arg] = i;
   }
+  /* Without the argument the rows would be those of another call: SQLite must find an order of the
+  ** tables in which it is known. */
+  for( int i = 0; i < shape->n_args; i++ )
+    if( at[i] < 0 && (unusable & 1 << i) ) return SQLITE_CONSTRAINT;
   *n_argv = 0;
   info->idxNum = 0;
   for( int i = 0; i < shape->n_args; i++ ) {

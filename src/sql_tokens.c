@@ -36,7 +36,7 @@ static const struct ner_sql_shape shape = {
     .name = "ner_tokens",
     .schema =
         "CREATE TABLE x(idx INTEGER, token TEXT, word TEXT, label TEXT, score REAL,"
-        " start INTEGER, \"end\" INTEGER, text HIDDEN, model HIDDEN, start_byte INTEGER HIDDEN,"
+        " start INTEGER, \"end\" INTEGER, text BLOB HIDDEN, model BLOB HIDDEN, start_byte INTEGER HIDDEN,"
         " end_byte INTEGER HIDDEN, word_idx INTEGER HIDDEN)",
     .first_arg = COL_TEXT,
     .n_args = 2,

@@ -3,9 +3,11 @@
 **
 **   label = x    other entities are not given out (a label the model lacks: it need not even run)
 **   score >, >=  likewise
+**   LIMIT        nothing is done ahead for rows beyond it
 **
-** SQLite checks both once more, so only constraints of the plain types and of binary
-** collation need to be understood. IN (...) is left alone.
+** SQLite checks all of them once more, so only constraints of the plain types and of binary
+** collation need to be understood. IN (...) is left alone. It tells of a LIMIT only where nothing
+** but these tables' own constraints stands between their rows and the result.
 */
 #include "sql.h"
 
@@ -14,6 +16,8 @@
 #define PLAN_LABEL (1 << NER_SQL_WISH_BIT)
 #define PLAN_GE    (2 << NER_SQL_WISH_BIT)
 #define PLAN_GT    (4 << NER_SQL_WISH_BIT)
+#define PLAN_LIMIT (8 << NER_SQL_WISH_BIT)
+#define PLAN_SKIP  (16 << NER_SQL_WISH_BIT) /* OFFSET */
 
 static void take(sqlite3_index_info *info, int constraint, int bit, int *n_argv) {
   if( constraint < 0 ) return;
@@ -21,12 +25,17 @@ static void take(sqlite3_index_info *info, int constraint, int bit, int *n_argv)
   info->aConstraintUsage[constraint].argvIndex = ++*n_argv;
 }
 
-void ner_sql_wish_plan(sqlite3_index_info *info, int label_column, int score_column, int *n_argv) {
-  int label = -1, ge = -1, gt = -1;
+void ner_sql_wish_plan(sqlite3_index_info *info, const char *what, int label_column,
+                       int score_column, int *n_argv) {
+  int label = -1, ge = -1, gt = -1, limit = -1, skip = -1;
   for( int i = 0; i < info->nConstraint; i++ ) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
     if( !c->usable ) continue;
-    if( c->iColumn == label_column && c->op == SQLITE_INDEX_CONSTRAINT_EQ ) {
+    if( c->op == SQLITE_INDEX_CONSTRAINT_LIMIT ) {
+      limit = i;
+    } else if( c->op == SQLITE_INDEX_CONSTRAINT_OFFSET ) {
+      skip = i;
+    } else if( c->iColumn == label_column && c->op == SQLITE_INDEX_CONSTRAINT_EQ ) {
       if( !sqlite3_vtab_in(info, i, -1) &&
           !sqlite3_stricmp(sqlite3_vtab_collation(info, i), "BINARY") )
         label = i;
@@ -40,27 +49,44 @@ void ner_sql_wish_plan(sqlite3_index_info *info, int label_column, int score_col
   take(info, label, PLAN_LABEL, n_argv);
   take(info, ge, PLAN_GE, n_argv);
   take(info, gt, PLAN_GT, n_argv);
+  take(info, limit, PLAN_LIMIT, n_argv);
+  take(info, skip, PLAN_SKIP, n_argv);
+  /* What EXPLAIN QUERY PLAN shows. */
+  info->idxStr = sqlite3_mprintf("%s%s%s%s%s", what, label >= 0 ? ",label=" : "",
+                                 ge >= 0 ? ",score>=" : "", gt >= 0 ? ",score>" : "",
+                                 limit >= 0 ? ",limit" : "");
+  info->needToFreeIdxStr = info->idxStr != NULL;
+}
+
+/* The value of a constraint that is part of the plan, and on to the next. */
+static sqlite3_value *value_of(int plan, int bit, sqlite3_value ***argv) {
+  return plan & bit ? *(*argv)++ : NULL;
+}
+
+static void take_score(sqlite3_value *value, double *score) {
+  int type = value ? sqlite3_value_type(value) : SQLITE_NULL;
+  if( type == SQLITE_INTEGER || type == SQLITE_FLOAT ) *score = sqlite3_value_double(value);
 }
 
 /* What is not of the plain type is left to SQLite, which knows how such things compare. */
 int ner_sql_wish_take(struct ner_sql_wish *wish, int plan, sqlite3_value **argv,
                       struct ner_err *err) {
+  sqlite3_value *label = value_of(plan, PLAN_LABEL, &argv), *limit, *skip;
   wish->min_score = wish->above_score = -1;
-  if( plan & PLAN_LABEL ) {
-    sqlite3_value *label = *argv++;
-    if( sqlite3_value_type(label) == SQLITE_TEXT ) {
-      wish->label = sqlite3_value_dup(label);
-      if( !wish->label || !sqlite3_value_text(wish->label) ) return ner_fail_nomem(err);
-    }
+  wish->limit = -1;
+  if( label && sqlite3_value_type(label) == SQLITE_TEXT ) {
+    wish->label = sqlite3_value_dup(label);
+    if( !wish->label || !sqlite3_value_text(wish->label) ) return ner_fail_nomem(err);
   }
-  for( int bit = PLAN_GE; bit <= PLAN_GT; bit <<= 1 ) {
-    sqlite3_value *score;
-    int type;
-    if( !(plan & bit) ) continue;
-    score = *argv++;
-    type = sqlite3_value_type(score);
-    if( type != SQLITE_INTEGER && type != SQLITE_FLOAT ) continue;
-    *(bit == PLAN_GE ? &wish->min_score : &wish->above_score) = sqlite3_value_double(score);
+  take_score(value_of(plan, PLAN_GE, &argv), &wish->min_score);
+  take_score(value_of(plan, PLAN_GT, &argv), &wish->above_score);
+  limit = value_of(plan, PLAN_LIMIT, &argv);
+  skip = value_of(plan, PLAN_SKIP, &argv);
+  if( limit && sqlite3_value_int64(limit) >= 0 ) {
+    wish->limit = sqlite3_value_int64(limit);
+    if( skip && sqlite3_value_int64(skip) > 0 &&
+        __builtin_add_overflow(wish->limit, sqlite3_value_int64(skip), &wish->limit) )
+      wish->limit = -1;
   }
   return NER_OK;
 }

@@ -35,7 +35,7 @@ enum {
 static const struct ner_sql_shape shape = {
     .name = "ner_words",
     .schema = "CREATE TABLE x(idx INTEGER, word TEXT, label TEXT, score REAL, scores TEXT,"
-              " json_array HIDDEN, model HIDDEN)",
+              " json_array BLOB HIDDEN, model BLOB HIDDEN)",
     .first_arg = COL_JSON_ARRAY,
     .n_args = 2,
     .innocuous = true,
