@@ -100,7 +100,11 @@ struct ner_model;
 NER_API const char *ner_version(void);
 
 /* Opens a Hugging Face model directory, or one .safetensors file written by
-** ner_convert(). The caller holds one reference. */
+** ner_convert(). The caller holds one reference. The files are read and closed: once this
+** returns, it does not matter what becomes of them, and a file that was changed meanwhile
+** is an error. With NER_MMAP=1 in the environment weights that can be used in place stay
+** mapped instead: processes share their memory, but whoever then cuts the file short
+** brings down every process that uses it. */
 NER_API int ner_model_open(const char *path, enum ner_precision precision,
                            struct ner_model **out, struct ner_err *err);
 

@@ -36,59 +36,159 @@ char *ner_file_join(const char *dir, const char *name) {
 
 /* Opened once, and measured through that descriptor: what is checked is what is
 ** read. O_NONBLOCK so that a named pipe does not hang the host. */
-static int open_regular(const char *path, int *fd, size_t *n_bytes, struct ner_err *err) {
-  struct stat st;
+static int open_regular(const char *path, int *fd, struct stat *st, struct ner_err *err) {
   *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if( *fd < 0 ) return fail_errno(err, path, "open");
-  if( fstat(*fd, &st) != 0 ) {
+  if( fstat(*fd, st) != 0 ) {
     int rc = fail_errno(err, path, "look at");
     close(*fd);
     return rc;
   }
-  if( !S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > SIZE_MAX ) {
+  if( !S_ISREG(st->st_mode) || st->st_size < 0 || (uint64_t)st->st_size > SIZE_MAX / 2 ) {
     close(*fd);
     return ner_fail(err, NER_ERROR, "%s: not an ordinary file; give a model file or directory",
                     path);
   }
-  *n_bytes = (size_t)st.st_size;
   return NER_OK;
 }
 
-/* Mapped, so that opening costs nothing and processes share the pages. The price:
-** a file that somebody cuts short while it is in use kills the process (SIGBUS).
-** Models are replaced by renaming (as the writer below does), not in place; who
-** cannot rely on that reads the bytes into memory here instead. */
-int ner_file_map(const char *path, struct ner_mapping *out, struct ner_err *err) {
-  int fd, rc;
+/* ---- large files ---- */
+
+/* Why models are read rather than mapped: who cuts a mapped file short, or loses the disk or
+** the server it lies on, kills the process that next touches its pages (SIGBUS), and no
+** library may install the handler that could prevent it. Looking at the size before
+** each use leaves a gap, a lease tells of its breaking by a signal, and a private
+** mapping loses its pages all the same. Bytes that were read are ours, whatever becomes of the
+** file. The price is some ms a 100 MB at opening, and that processes do not share them: where that
+** counts, and nobody but the operator can write to the file, NER_MMAP=1 maps. */
+static int wants_mapping(bool *yes, struct ner_err *err) {
+  const char *value = getenv("NER_MMAP");
+  *yes = value && strcmp(value, "1") == 0;
+  if( !value || *yes || strcmp(value, "0") == 0 ) return NER_OK;
+  return ner_fail(err, NER_ERROR,
+                  "NER_MMAP is \"%.40s\"; set it to 1 to map model files that nobody else can "
+                  "write to, or unset it to have them read",
+                  value);
+}
+
+/* About the whole pages inside [from, from + n), and no byte beside them. */
+static void advise(const unsigned char *from, size_t n, int advice) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t begin = ((uintptr_t)from + page - 1) / page * page;
+  const uintptr_t end = ((uintptr_t)from + n) / page * page;
+  if( begin < end ) madvise((void *)begin, end - begin, advice);
+}
+
+static void remember_change(struct ner_file *file, const struct stat *st) {
+#ifdef __APPLE__
+  file->changed_s = st->st_mtimespec.tv_sec;
+  file->changed_ns = st->st_mtimespec.tv_nsec;
+#else
+  file->changed_s = st->st_mtim.tv_sec;
+  file->changed_ns = st->st_mtim.tv_nsec;
+#endif
+}
+
+/* Memory for all of it, of which nothing is touched yet: a file that turns out to be no model,
+** however large, costs nothing. Where the system has large pages they save most of the
+** time that reading takes, and some of the model's. */
+static int reserve(struct ner_file *file, const char *path, struct ner_err *err) {
   void *bytes;
-  memset(out, 0, sizeof *out);
-  if( (rc = open_regular(path, &fd, &out->n_bytes, err)) ) return rc;
-  if( out->n_bytes == 0 ) {
-    close(fd);
-    return NER_OK;
+  bool map;
+  int rc = wants_mapping(&map, err);
+  if( rc || file->n_bytes == 0 ) return rc;
+  if( map ) {
+    bytes = mmap(NULL, file->n_bytes, PROT_READ, MAP_PRIVATE, file->fd, 0);
+    if( bytes == MAP_FAILED ) return fail_errno(err, path, "map into memory");
+    file->mapped = true;
+  } else {
+    bytes = ner_aligned_alloc(file->n_bytes, 1);
+    if( !bytes ) return ner_fail_nomem(err);
+#ifdef MADV_HUGEPAGE
+    advise(bytes, file->n_bytes, MADV_HUGEPAGE);
+#endif
   }
-  bytes = mmap(NULL, out->n_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-  if( bytes == MAP_FAILED )
-    rc = fail_errno(err, path, "map into memory");
-  else
-    out->bytes = bytes;
-  close(fd);
+  file->bytes = bytes;
+  return NER_OK;
+}
+
+int ner_file_open(const char *path, struct ner_file *out, struct ner_err *err) {
+  struct stat st;
+  int rc;
+  memset(out, 0, sizeof *out);
+  if( (rc = open_regular(path, &out->fd, &st, err)) ) return rc;
+  out->is_open = true;
+  out->n_bytes = (size_t)st.st_size;
+  remember_change(out, &st);
+  if( (rc = reserve(out, path, err)) ) ner_file_close(out);
   return rc;
 }
 
-void ner_file_unmap(struct ner_mapping *mapping) {
-  if( mapping->bytes ) munmap((void *)mapping->bytes, mapping->n_bytes);
-  memset(mapping, 0, sizeof *mapping);
+int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t end,
+                  struct ner_err *err) {
+  /* Some systems refuse more than 2 GB at once. */
+  const size_t at_once = (size_t)1 << 30;
+  if( !file->bytes || file->mapped ) return NER_OK;
+  while( begin < end ) {
+    size_t n = end - begin < at_once ? end - begin : at_once;
+    ssize_t got = pread(file->fd, (void *)(file->bytes + begin), n, (off_t)begin);
+    if( got < 0 && errno == EINTR ) continue;
+    if( got < 0 ) return fail_errno(err, path, "read");
+    if( got == 0 )
+      return ner_fail(err, NER_ERROR, "%s: became shorter while it was being read; load it again",
+                      path);
+    begin += (size_t)got;
+  }
+  return NER_OK;
 }
+
+void ner_file_forget(struct ner_file *file, size_t begin, size_t end) {
+  if( file->bytes && !file->mapped ) advise(file->bytes + begin, end - begin, MADV_DONTNEED);
+}
+
+/* Somebody who copies a new file over the old one, instead of renaming it into place, would
+** otherwise leave us with a part of each. */
+int ner_file_settle(struct ner_file *file, const char *path, struct ner_err *err) {
+  struct ner_file now = {0};
+  struct stat st;
+  int rc = NER_OK;
+  if( !file->is_open ) return NER_OK;
+  if( fstat(file->fd, &st) != 0 ) {
+    rc = fail_errno(err, path, "look at");
+  } else {
+    remember_change(&now, &st);
+    if( (uint64_t)st.st_size != file->n_bytes || now.changed_s != file->changed_s ||
+        now.changed_ns != file->changed_ns )
+      rc = ner_fail(err, NER_ERROR,
+                    "%s: was changed while it was being read; load it again once it is complete",
+                    path);
+  }
+  close(file->fd);
+  file->is_open = false;
+  return rc;
+}
+
+void ner_file_close(struct ner_file *file) {
+  if( file->mapped )
+    munmap((void *)file->bytes, file->n_bytes);
+  else
+    ner_aligned_free((void *)file->bytes);
+  if( file->is_open ) close(file->fd);
+  memset(file, 0, sizeof *file);
+}
+
+/* ---- small files ---- */
 
 int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_bytes,
                   struct ner_err *err) {
   size_t size, done = 0;
+  struct stat st;
   char *bytes;
   int fd, rc;
   *out = NULL;
   *n_bytes = 0;
-  if( (rc = open_regular(path, &fd, &size, err)) ) return rc;
+  if( (rc = open_regular(path, &fd, &st, err)) ) return rc;
+  size = (size_t)st.st_size;
   if( size > max_bytes ) {
     close(fd);
     return ner_fail(err, NER_ERROR, "%s: %zu bytes, more than the %zu such a file may have", path,
@@ -113,6 +213,8 @@ int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_byte
   *n_bytes = done;
   return NER_OK;
 }
+
+/* ---- writing ---- */
 
 int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner_err *err) {
   static atomic_uint counter; /* threads of one process may write the same target */

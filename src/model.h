@@ -72,7 +72,7 @@ struct ner_model {
   struct ner_weights weights;
   enum ner_precision precision; /* F32 or INT8 */
   int64_t parameters;           /* as trained */
-  uint64_t n_bytes;             /* weights in memory or mapped */
+  uint64_t n_bytes;             /* weights in memory */
   char *path;                   /* where it came from; "(bundled)" */
   char *labels_json;            /* ["O","B-PER",...] */
   /* Idle sessions, kept for the next batch; guarded by the encoder's lock. */

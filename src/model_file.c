@@ -2,7 +2,7 @@
 ** model_file.c - the one-file model: reading and writing it.
 **
 ** An ordinary safetensors file whose tensors are what struct ner_model points to:
-** opening it checks names, dtypes and shapes and sets pointers into the mapping. The
+** opening it checks names, dtypes and shapes, reads the data and points to it. The
 ** layout is said once, in each_tensor(), for reading and writing alike:
 **
 **   __metadata__             format "sqlite-ner", version "1", precision "f32" | "int8"
@@ -142,11 +142,13 @@ static int read_slot(void *arg, const struct slot *slot) {
   struct reading *r = arg;
   const struct ner_tensor *t = ner_safetensors_find(r->file, slot->name);
   const unsigned char *data;
+  int rc;
   if( !t ) return damaged(r, slot->name, "is missing");
   if( t->dtype != slot->dtype ) return damaged(r, slot->name, "has an unexpected type");
   if( t->rank != slot->rank ||
       memcmp(t->shape, slot->shape, (size_t)t->rank * sizeof t->shape[0]) != 0 )
     return damaged(r, slot->name, "has a shape that contradicts the configuration");
+  if( (rc = ner_safetensors_read(r->file, t, r->err)) ) return rc;
   data = t->data;
   /* We write aligned; another tool's copy of the file may not be. */
   if( (uintptr_t)data % (slot->rank > 2 ? 64 : ner_dtype_bytes(slot->dtype)) != 0 ) {
@@ -165,7 +167,7 @@ static int find_bytes(struct reading *r, const char *name, const struct ner_tens
   if( !*out ) return damaged(r, name, "is missing");
   if( (*out)->dtype != NER_DTYPE_U8 || (*out)->rank != 1 || (*out)->n_bytes > NER_MAX_TEXT_BYTES )
     return damaged(r, name, "is no row of bytes");
-  return NER_OK;
+  return ner_safetensors_read(r->file, *out, r->err);
 }
 
 static int read_config(struct reading *r, struct ner_text_rules *rules) {
@@ -267,7 +269,8 @@ int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precisi
   }
   r.model->storage->file = file;
   if( (rc = read_metadata(&r, precision)) || (rc = read_config(&r, &rules)) ||
-      (rc = read_vocabulary(&r, &rules)) || (rc = read_weights(&r)) )
+      (rc = read_vocabulary(&r, &rules)) || (rc = read_weights(&r)) ||
+      (rc = ner_safetensors_settle(file, err)) )
     ner_model_free(r.model);
   else
     *out = r.model;

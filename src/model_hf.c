@@ -4,7 +4,9 @@
 ** Every tensor is checked against config.json before its data is touched. Q, K and
 ** V become one linear layer of 3·hidden outputs with 1/√head folded into Q;
 ** BERT's token type 0 is added to the positions (all our tokens have that type).
-** The word embeddings stay in the mapping as they are, unless they are quantised.
+** The word embeddings stay as the file has them, unless they are quantised. Each tensor is read
+** when its turn comes and forgotten once it is packed, so that no second copy of a model is
+** ever in memory.
 ** Tensors nobody asks for are ignored: poolers, position_ids, layers beyond the last.
 */
 #include "model_internal.h"
@@ -49,7 +51,7 @@ static const char *describe(const struct ner_tensor *t, char *out, size_t n_out)
   return out;
 }
 
-/* The tensor PREFIX.part.kind of [rows, cols], or [rows] when cols is 0. */
+/* Reads the tensor PREFIX.part.kind of [rows, cols], or [rows] when cols is 0. */
 static int want(struct loader *l, const char *part, const char *kind, int64_t rows, int64_t cols,
                 const struct ner_tensor **out) {
   const char *file = ner_safetensors_name(l->file);
@@ -85,7 +87,13 @@ static int want(struct loader *l, const char *part, const char *kind, int64_t ro
                     "%s: tensor %s is %s; only F32, F16 and BF16 weights can be read", file, name,
                     describe(t, found, sizeof found));
   *out = t;
-  return NER_OK;
+  return ner_safetensors_read(l->file, t, l->err);
+}
+
+/* All of it as floats; it cannot be asked for again. */
+static void take(struct loader *l, const struct ner_tensor *t, float *out) {
+  ner_tensor_to_f32(t, 0, t->n_bytes / ner_dtype_bytes(t->dtype), out);
+  ner_safetensors_forget(l->file, t);
 }
 
 /* A vector of n floats, in a block of its own (zero padded to whole panels). */
@@ -97,7 +105,7 @@ static int load_vector(struct loader *l, const char *part, const char *kind, int
   if( rc ) return rc;
   values = ner_model_block(l->model, ner_round_up((size_t)n, NER_PANEL), sizeof *values);
   if( !values ) return ner_fail_nomem(l->err);
-  ner_tensor_to_f32(t, 0, (uint64_t)n, values);
+  take(l, t, values);
   *out = values;
   return NER_OK;
 }
@@ -140,7 +148,7 @@ static int load_linear(struct loader *l, const char *part, int32_t n_out, int32_
   if( (rc = want(l, part, "weight", n_out, n_in, &t)) ||
       (rc = load_vector(l, part, "bias", n_out, &bias)) )
     return rc;
-  ner_tensor_to_f32(t, 0, (uint64_t)n_out * (uint64_t)n_in, l->scratch);
+  take(l, t, l->scratch);
   return pack(l, n_out, n_in, precision, bias, out);
 }
 
@@ -158,8 +166,8 @@ static int load_qkv(struct loader *l, struct ner_linear *out) {
     if( (rc = want(l, parts[i], "weight", c->hidden, c->hidden, &w)) ||
         (rc = want(l, parts[i], "bias", c->hidden, 0, &b)) )
       return rc;
-    ner_tensor_to_f32(w, 0, square, l->scratch + i * square);
-    ner_tensor_to_f32(b, 0, hidden, bias + i * hidden);
+    take(l, w, l->scratch + i * square);
+    take(l, b, bias + i * hidden);
   }
   for( size_t i = 0; i < square; i++ ) l->scratch[i] *= scale;
   for( size_t i = 0; i < hidden; i++ ) bias[i] *= scale;
@@ -233,7 +241,7 @@ static int load_positions(struct loader *l) {
   if( rc ) return rc;
   table = ner_model_block(l->model, (uint64_t)rows * width, sizeof *table);
   if( !table ) return ner_fail_nomem(l->err);
-  ner_tensor_to_f32(positions, 0, (uint64_t)rows * width, table);
+  take(l, positions, table);
   if( c->architecture == NER_BERT ) {
     ner_tensor_to_f32(types, 0, width, l->scratch);
     for( size_t i = 0; i < rows; i++ )
@@ -298,5 +306,10 @@ int ner_weights_from_hf(const char *path, struct ner_model *model, struct ner_er
   model->weights.layer = ner_calloc((size_t)c->layers, sizeof *model->weights.layer);
   rc = l.scratch && model->weights.layer ? load_all(&l) : ner_fail_nomem(err);
   NER_FREE(l.scratch);
+  if( rc == NER_OK ) rc = ner_safetensors_settle(l.file, err);
+  if( rc == NER_OK && model->precision == NER_PRECISION_INT8 ) {
+    ner_safetensors_close(l.file); /* nothing points into it */
+    model->storage->file = NULL;
+  }
   return rc;
 }

@@ -36,7 +36,7 @@ struct pair {
 
 struct ner_safetensors {
   char *name;
-  struct ner_mapping mapping; /* {0}: the bytes belong to somebody else */
+  struct ner_file source; /* {0}: the bytes belong to somebody else */
   struct record *record;      /* [n_records], by name */
   size_t n_records, cap_records;
   struct pair *pair; /* __metadata__ */
@@ -261,6 +261,7 @@ static int place_tensors(struct ner_safetensors *file, const unsigned char *data
   return NER_OK;
 }
 
+/* The header's bytes are asked for once they are known to be in the file. */
 static int parse_file(struct ner_safetensors *file, const unsigned char *bytes, size_t n_bytes,
                       struct ner_err *err) {
   struct parse p = {.file = file};
@@ -268,11 +269,13 @@ static int parse_file(struct ner_safetensors *file, const unsigned char *bytes, 
   int rc;
   if( n_bytes < 8 )
     return ner_fail(err, NER_ERROR, "%s: only %zu bytes long" REMEDY, file->name, n_bytes);
+  if( (rc = ner_file_want(&file->source, file->name, 0, 8, err)) ) return rc;
   memcpy(&n_header, bytes, 8);
   if( n_header > MAX_HEADER_BYTES || n_header > n_bytes - 8 )
     return ner_fail(err, NER_ERROR,
                     "%s: announces a header of %llu bytes, which is too large for it" REMEDY,
                     file->name, (unsigned long long)n_header);
+  if( (rc = ner_file_want(&file->source, file->name, 8, 8 + (size_t)n_header, err)) ) return rc;
   if( n_header == 0 || bytes[8] != '{' )
     return ner_fail(err, NER_ERROR, "%s: the header does not begin with '{'" REMEDY, file->name);
   rc = ner_json_open((const char *)bytes + 8, (size_t)n_header, file->name, &p.json, err);
@@ -282,16 +285,17 @@ static int parse_file(struct ner_safetensors *file, const unsigned char *bytes, 
   return place_tensors(file, bytes + 8 + n_header, n_bytes - 8 - n_header, err);
 }
 
-static int open_bytes(const unsigned char *bytes, size_t n_bytes, struct ner_mapping mapping,
+/* Takes `source` over, also when it fails. */
+static int open_bytes(const unsigned char *bytes, size_t n_bytes, struct ner_file source,
                       const char *what, struct ner_safetensors **out, struct ner_err *err) {
   struct ner_safetensors *file = ner_calloc(1, sizeof *file);
   int rc;
   *out = NULL;
   if( !file ) {
-    ner_file_unmap(&mapping);
+    ner_file_close(&source);
     return ner_fail_nomem(err);
   }
-  file->mapping = mapping;
+  file->source = source;
   file->name = ner_strndup(what, strlen(what));
   rc = file->name ? parse_file(file, bytes, n_bytes, err) : ner_fail_nomem(err);
   if( rc )
@@ -303,16 +307,36 @@ static int open_bytes(const unsigned char *bytes, size_t n_bytes, struct ner_map
 
 int ner_safetensors_open_bytes(const unsigned char *bytes, size_t n_bytes, const char *what,
                                struct ner_safetensors **out, struct ner_err *err) {
-  const struct ner_mapping none = {0};
+  const struct ner_file none = {0};
   return open_bytes(bytes, n_bytes, none, what, out, err);
 }
 
 int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct ner_err *err) {
-  struct ner_mapping mapping;
-  int rc = ner_file_map(path, &mapping, err);
+  struct ner_file source;
+  int rc = ner_file_open(path, &source, err);
   *out = NULL;
   if( rc ) return rc;
-  return open_bytes(mapping.bytes, mapping.n_bytes, mapping, path, out, err);
+  return open_bytes(source.bytes, source.n_bytes, source, path, out, err);
+}
+
+/* Where a tensor's data begins in the file. */
+static size_t data_begin(const struct ner_safetensors *file, const struct ner_tensor *tensor) {
+  return file->source.bytes ? (size_t)(tensor->data - file->source.bytes) : 0;
+}
+
+int ner_safetensors_read(struct ner_safetensors *file, const struct ner_tensor *tensor,
+                         struct ner_err *err) {
+  size_t begin = data_begin(file, tensor);
+  return ner_file_want(&file->source, file->name, begin, begin + (size_t)tensor->n_bytes, err);
+}
+
+void ner_safetensors_forget(struct ner_safetensors *file, const struct ner_tensor *tensor) {
+  size_t begin = data_begin(file, tensor);
+  ner_file_forget(&file->source, begin, begin + (size_t)tensor->n_bytes);
+}
+
+int ner_safetensors_settle(struct ner_safetensors *file, struct ner_err *err) {
+  return ner_file_settle(&file->source, file->name, err);
 }
 
 void ner_safetensors_close(struct ner_safetensors *file) {
@@ -325,7 +349,7 @@ void ner_safetensors_close(struct ner_safetensors *file) {
   NER_FREE(file->record);
   NER_FREE(file->pair);
   NER_FREE(file->name);
-  ner_file_unmap(&file->mapping);
+  ner_file_close(&file->source);
   NER_FREE(file);
 }
 

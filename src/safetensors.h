@@ -29,17 +29,24 @@ struct ner_tensor {
   enum ner_dtype dtype;
   int rank;
   uint64_t shape[NER_TENSOR_RANK];
-  const unsigned char *data; /* [n_bytes], any alignment */
+  const unsigned char *data; /* [n_bytes], any alignment; of a file: once it is read */
   uint64_t n_bytes;
 };
 
 struct ner_safetensors;
 
-/* Opens a file (mapped read-only) or bytes that outlive it (the embedded model).
-** `what` names the bytes in errors. */
+/* Opens a file or bytes that outlive it (the embedded model). `what` names the bytes in errors.
+** Of a file only the header is read yet: each tensor's data is there after
+** ner_safetensors_read(), and may be given back with ner_safetensors_forget(). Then
+** ner_safetensors_settle() fails if the file was changed meanwhile, and lets go of
+** it: what was read stays, whatever becomes of the file. */
 int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct ner_err *err);
 int ner_safetensors_open_bytes(const unsigned char *bytes, size_t n_bytes, const char *what,
                                struct ner_safetensors **out, struct ner_err *err);
+int ner_safetensors_read(struct ner_safetensors *file, const struct ner_tensor *tensor,
+                         struct ner_err *err);
+void ner_safetensors_forget(struct ner_safetensors *file, const struct ner_tensor *tensor);
+int ner_safetensors_settle(struct ner_safetensors *file, struct ner_err *err);
 void ner_safetensors_close(struct ner_safetensors *file);
 
 size_t ner_safetensors_count(const struct ner_safetensors *file);

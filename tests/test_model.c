@@ -59,6 +59,8 @@ static struct ner_safetensors *open_source(const char *dir) {
   struct ner_err err = {0};
   if( ner_safetensors_open(test_path(path, dir, "model.safetensors"), &file, &err) )
     fail_msg("%s", err.msg);
+  for( size_t i = 0; i < ner_safetensors_count(file); i++ )
+    if( ner_safetensors_read(file, ner_safetensors_at(file, i), &err) ) fail_msg("%s", err.msg);
   return file;
 }
 

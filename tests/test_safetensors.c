@@ -312,6 +312,7 @@ static void writing(void **state) {
     assert_int_equal(t->dtype, tensors[i].dtype);
     assert_int_equal(t->rank, tensors[i].rank);
     assert_int_equal(t->n_bytes, tensors[i].n_bytes);
+    assert_int_equal(ner_safetensors_read(file, t, &err), NER_OK);
     assert_memory_equal(t->data, data, t->n_bytes);
     assert_int_equal((uintptr_t)t->data % (t->n_bytes % 64 == 0 ? 64 : ner_dtype_bytes(t->dtype)),
                      0);
