@@ -321,8 +321,20 @@ static void feed_forward(const struct pass *p, const struct ner_layer *layer, in
   barrier(p);
 }
 
-void ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *seq_begin,
-                int32_t n_seq, float *logits, struct ner_team *team, int rank) {
+/* The members of a team must leave at the same place: rank 0 asks before a layer's first barrier,
+** and all look after it, long before it may ask again. */
+static void ask(const struct pass *p, const struct ner_halt *halt) {
+  if( halt && p->rank == 0 && !atomic_load(halt->asked) && ner_stop_asked(halt->stop) )
+    atomic_store(halt->asked, true);
+}
+
+static bool given_up(const struct ner_halt *halt) {
+  return halt && atomic_load(halt->asked);
+}
+
+bool ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *seq_begin,
+                int32_t n_seq, float *logits, struct ner_team *team, int rank,
+                const struct ner_halt *halt) {
   const struct ner_session *s = session;
   const struct ner_config *c = &s->model->config;
   const struct ner_weights *w = &s->model->weights;
@@ -336,6 +348,7 @@ void ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *
   for( int32_t i = 0; i < c->layers; i++ ) {
     const struct ner_layer *layer = &w->layer[i];
     const struct ner_linear *next = i + 1 < c->layers ? &layer[1].qkv : &w->classifier;
+    ask(&p, halt);
     for( int b = 0; b < n_blocks; b++ ) {
       int begin = block_begin(n_tok, b, n_blocks), end = block_begin(n_tok, b + 1, n_blocks);
       linear(&p, &layer->qkv, s->hidden + (size_t)begin * s->ld_hidden, s->ld_hidden,
@@ -343,6 +356,7 @@ void ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *
              end - begin, NER_EPILOGUE_NONE, s->qkv + (size_t)begin * s->ld_qkv, s->ld_qkv);
     }
     barrier(&p);
+    if( given_up(halt) ) return false;
     attend(&p, seq_begin, n_seq);
     barrier(&p);
     for( int b = 0; b < n_blocks; b++ ) 
@@ -354,4 +368,5 @@ void ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *
     p.kernels->gemm_f32(s->hidden + (size_t)from * s->ld_hidden, to - from, s->ld_hidden,
                         &w->classifier, 0, ner_panels(c->n_labels), NER_EPILOGUE_NONE,
                         logits + (size_t)from * (size_t)c->n_labels, c->n_labels);
+  return true;
 }

@@ -66,6 +66,8 @@ struct run {
   int lanes_wanted;
   struct lane *lane; /* [n_lanes] */
   int n_lanes;
+  const struct ner_stop *stop;
+  atomic_bool halted; /* it said yes while batches ran */
 };
 
 static int cut(struct cuts *cuts, size_t at) {
@@ -116,7 +118,7 @@ static size_t input_bytes(const struct ner_input *input) {
   return bytes;
 }
 
-static int tokenise_all(struct run *run, const struct ner_stop *stop, struct ner_err *err) {
+static int tokenise_all(struct run *run, struct ner_err *err) {
   size_t bytes = CHUNK_BYTES; /* of the chunk at hand: full, so that input 0 opens one */
   int code;
   for( size_t i = 0; i < run->n_inputs; i++ ) {
@@ -127,7 +129,7 @@ static int tokenise_all(struct run *run, const struct ner_stop *stop, struct ner
     bytes += input_bytes(&run->inputs[i]);
   }
   if( cut(&run->chunk, run->n_inputs) ) return ner_fail_nomem(err);
-  code = ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, stop);
+  code = ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->stop);
   if( code ) return ner_fail(err, code, "interrupted");
   for( size_t i = 0; i < run->n_inputs; i++ )
     if( run->outputs[i].err.code == NER_NOMEM ) return ner_fail_nomem(err);
@@ -282,21 +284,25 @@ static void run_batch_alone(void *arg, int job, int rank) {
   struct run *run = arg;
   struct lane *lane = &run->lane[rank];
   size_t begin = run->batch.at[job], end = run->batch.at[job + 1];
+  /* Rank 0 is the caller, who alone may ask. */
+  const struct ner_halt halt = {rank == 0 ? run->stop : NULL, &run->halted};
+  if( atomic_load(&run->halted) ) return;
   lay_out(run, begin, end, lane);
-  ner_encode(lane->session, lane->ids, lane->seq_begin, (int32_t)(end - begin), lane->logits, NULL,
-             0);
-  take_rows(run, begin, end, lane);
+  if( ner_encode(lane->session, lane->ids, lane->seq_begin, (int32_t)(end - begin), lane->logits,
+                 NULL, 0, &halt) )
+    take_rows(run, begin, end, lane);
 }
 
 struct team_batch {
   const struct lane *lane;
   int32_t n_seq;
+  struct ner_halt halt;
 };
 
 static void encode_in_team(void *arg, struct ner_team *team, int rank) {
   const struct team_batch *b = arg;
   ner_encode(b->lane->session, b->lane->ids, b->lane->seq_begin, b->n_seq, b->lane->logits, team,
-             rank);
+             rank, &b->halt);
 }
 
 static int team_size(const struct ner_config *config, int32_t n_tok) {
@@ -308,25 +314,22 @@ static int team_size(const struct ner_config *config, int32_t n_tok) {
 
 static void run_batch_in_team(struct run *run, size_t begin, size_t end) {
   struct lane *lane = &run->lane[0];
-  struct team_batch b = {lane, (int32_t)(end - begin)};
+  struct team_batch b = {lane, (int32_t)(end - begin), {run->stop, &run->halted}};
   int32_t n_tok = lay_out(run, begin, end, lane);
   ner_pool_team(team_size(&run->model->config, n_tok), encode_in_team, &b);
-  take_rows(run, begin, end, lane);
+  if( !atomic_load(&run->halted) ) take_rows(run, begin, end, lane);
 }
 
-static int run_batches(struct run *run, const struct ner_stop *stop, struct ner_err *err) {
+/* The encoder asks whether to stop, from layer to layer; nobody else need. */
+static int run_batches(struct run *run, struct ner_err *err) {
   size_t n = run->batch.n - 1;
   int code = NER_OK;
-  if( run->as_team ) {
-    for( size_t i = 0; i < n && code == NER_OK; i++ ) {
-      if( i > 0 && ner_stop_asked(stop) )
-        code = NER_INTERRUPT;
-      else
-        run_batch_in_team(run, run->batch.at[i], run->batch.at[i + 1]);
-    }
-  } else {
-    code = ner_pool_run(run->n_lanes, (int)n, run_batch_alone, run, stop);
-  }
+  if( run->as_team )
+    for( size_t i = 0; i < n && !atomic_load(&run->halted); i++ )
+      run_batch_in_team(run, run->batch.at[i], run->batch.at[i + 1]);
+  else
+    code = ner_pool_run(run->n_lanes, (int)n, run_batch_alone, run, NULL);
+  if( atomic_load(&run->halted) ) code = NER_INTERRUPT;
   return code ? ner_fail(err, code, "interrupted") : NER_OK;
 }
 
@@ -368,19 +371,20 @@ void ner_output_free(struct ner_output *output) {
 int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, size_t n,
                      const struct ner_options *options, bool keep_probs, struct ner_output *outputs,
                      const struct ner_stop *stop, struct ner_err *err) {
-  struct run run = {.model = model, .inputs = inputs, .outputs = outputs, .n_inputs = n};
+  struct run run = {
+      .model = model, .inputs = inputs, .outputs = outputs, .n_inputs = n, .stop = stop};
   int code = ner_pool_check(err);
   if( code ) return code;
   if( n > INT_MAX ) return ner_fail(err, NER_ERROR, "%zu texts at once; pass fewer", n);
   if( model->config.max_tokens < 3 )
     return ner_fail(err, NER_ERROR, "%s: the model takes %d tokens at once; at least 3 are needed",
                     model->path, (int)model->config.max_tokens);
-  code = tokenise_all(&run, stop, err);
+  code = tokenise_all(&run, err);
   if( code == NER_OK ) code = plan_windows(&run, err);
   if( code == NER_OK && run.n_parts > 0 ) {
     code = plan_batches(&run, err);
     if( code == NER_OK ) code = open_lanes(&run, err);
-    if( code == NER_OK ) code = run_batches(&run, stop, err);
+    if( code == NER_OK ) code = run_batches(&run, err);
   }
   if( code == NER_OK ) code = form_spans(&run, options, keep_probs, err);
   for( int i = 0; i < run.n_lanes; i++ ) close_lane(&run.lane[i]);

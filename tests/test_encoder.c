@@ -261,7 +261,7 @@ struct team_run {
 static void *member(void *arg) {
   struct team_run *r = arg;
   ner_encode(r->session, r->batch->ids, r->batch->seq_begin, r->batch->n_seq, r->logits, r->team,
-             r->rank);
+             r->rank, NULL);
   return NULL;
 }
 

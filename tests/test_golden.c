@@ -171,7 +171,7 @@ static float *encode(struct ner_model *model, const struct batch *batch) {
   assert_non_null(logits);
   if( ner_session_acquire(model, &session, &err) != NER_OK ) fail_msg("%s", err.msg);
   assert_true(n_tok <= ner_session_capacity_tok(session));
-  ner_encode(session, batch->ids, batch->seq_begin, batch->n_seq, logits, NULL, 0);
+  ner_encode(session, batch->ids, batch->seq_begin, batch->n_seq, logits, NULL, 0, NULL);
   ner_session_release(session);
   return logits;
 }

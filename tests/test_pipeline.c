@@ -245,7 +245,7 @@ static void plain_way(struct ner_model *model, struct ner_output *out /* has the
     ids[0] = ner_tokenizer_cls(model->tokenizer);
     for( uint32_t t = w[i].begin; t < w[i].end; t++ ) ids[t - w[i].begin + 1] = tokens->token[t].id;
     ids[begins[1] - 1] = ner_tokenizer_sep(model->tokenizer);
-    ner_encode(session, ids, begins, 1, logits, NULL, 0);
+    assert_true(ner_encode(session, ids, begins, 1, logits, NULL, 0, NULL));
     for( uint32_t t = w[i].begin; t < w[i].end; t++ ) {
       size_t context = poorer_side(&w[i], t, tokens->n);
       if( context != SIZE_MAX ) context++;
@@ -450,7 +450,7 @@ static void test_what_is_kept(void **state) {
 
 struct stopper {
   pthread_t caller;
-  int asked, limit;
+  int asked, limit; /* limit: the asking from which on the answer is yes */
 };
 static bool ask(void *arg) {
   struct stopper *s = arg;
@@ -473,17 +473,54 @@ static void test_interrupt(void **state) {
       int rc;
       ner_pool_threads(threads);
       rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err);
-      /* Only the caller asks; now and then the workers leave it no second batch to begin. */
+      /* Only the caller asks; now and then the workers leave it no batch to begin. */
       if( threads == 1 || s.asked > 0 ) {
         assert_int_equal(rc, NER_INTERRUPT);
         assert_int_equal(err.code, NER_INTERRUPT);
-        assert_int_equal(s.asked, s.limit);
+        assert_int_equal(s.asked, s.limit); /* and never again */
       }
       ner_output_free(&out);
     }
   free(text);
   ner_model_unref(small);
   ner_model_unref(large);
+  ner_pool_stop();
+}
+
+/* A pass is given up between its layers, alone and in a team; the session is as good as before. */
+static void test_interrupt_between_layers(void **state) {
+  struct tiny shape = tiny_distilbert();
+  struct ner_model *model;
+  char *text = make_text(60); /* one window */
+  struct ner_input input = {.utf8 = text, .n_bytes = strlen(text)};
+  (void)state;
+  shape.positions = 200;
+  shape.layers = 2;
+  shape.hidden = 128;
+  shape.heads = 4;
+  shape.ffn = 512;
+  model = open_tiny(shape);
+  for( int threads = 1; threads <= 4; threads += 3 ) {
+    struct ner_output whole = {0}, again = {0};
+    ner_pool_threads(threads);
+    run(model, &input, 1, &whole);
+    for( int limit = 1; limit <= shape.layers + 1; limit++ ) {
+      struct stopper s = {.caller = pthread_self(), .limit = limit};
+      struct ner_stop stop = {ask, &s};
+      struct ner_output out = {0};
+      struct ner_err err = {0};
+      int rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err);
+      assert_int_equal(rc, limit <= shape.layers ? NER_INTERRUPT : NER_OK);
+      assert_int_equal(s.asked, limit <= shape.layers ? limit : shape.layers);
+      ner_output_free(&out);
+    }
+    run(model, &input, 1, &again);
+    assert_same(model, &whole, &again);
+    ner_output_free(&whole);
+    ner_output_free(&again);
+  }
+  free(text);
+  ner_model_unref(model);
   ner_pool_stop();
 }
 
@@ -638,6 +675,7 @@ int main(void) {
       cmocka_unit_test(test_words),
       cmocka_unit_test(test_what_is_kept),
       cmocka_unit_test(test_interrupt),
+      cmocka_unit_test(test_interrupt_between_layers),
       cmocka_unit_test(test_interrupt_between_teams),
       cmocka_unit_test(test_damaged_weights),
       cmocka_unit_test(test_bad_environment),
