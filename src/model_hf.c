@@ -37,9 +37,18 @@ struct loader {
   struct ner_safetensors *file;
   const struct names *names;
   struct ner_err *err;
-  float *scratch;  /* one whole matrix, row-major f32 */
+  float *scratch; /* [cap_scratch] one whole matrix, row-major f32 */
+  size_t cap_scratch;
   char prefix[64]; /* of the part being read: "bert.encoder.layer.3" */
 };
+
+/* Room for n floats in l->scratch. Only for tensors that want() has found in the file: a
+** configuration alone must not claim gigabytes. */
+static int reserve(struct loader *l, size_t n) {
+  if( ner_grow((void **)&l->scratch, &l->cap_scratch, n, sizeof *l->scratch) )
+    return ner_fail_nomem(l->err);
+  return NER_OK;
+}
 
 /* "F32 [3,4]" */
 static const char *describe(const struct ner_tensor *t, char *out, size_t n_out) {
@@ -146,7 +155,8 @@ static int load_linear(struct loader *l, const char *part, int32_t n_out, int32_
   const float *bias;
   int rc;
   if( (rc = want(l, part, "weight", n_out, n_in, &t)) ||
-      (rc = load_vector(l, part, "bias", n_out, &bias)) )
+      (rc = load_vector(l, part, "bias", n_out, &bias)) ||
+      (rc = reserve(l, (size_t)n_out * (size_t)n_in)) )
     return rc;
   take(l, t, l->scratch);
   return pack(l, n_out, n_in, precision, bias, out);
@@ -164,7 +174,7 @@ static int load_qkv(struct loader *l, struct ner_linear *out) {
     const struct ner_tensor *w, *b;
     int rc;
     if( (rc = want(l, parts[i], "weight", c->hidden, c->hidden, &w)) ||
-        (rc = want(l, parts[i], "bias", c->hidden, 0, &b)) )
+        (rc = want(l, parts[i], "bias", c->hidden, 0, &b)) || (rc = reserve(l, 3 * square)) )
       return rc;
     take(l, w, l->scratch + i * square);
     take(l, b, bias + i * hidden);
@@ -217,6 +227,7 @@ static int load_word_embeddings(struct loader *l) {
   word->dtype = t->dtype;
   word->data = t->data;
   if( l->model->precision != NER_PRECISION_INT8 ) return NER_OK;
+  if( (rc = reserve(l, width)) ) return rc;
   q = ner_model_block(l->model, (uint64_t)rows * width, 1);
   scale = ner_model_block(l->model, rows, sizeof *scale);
   if( !q || !scale ) return ner_fail_nomem(l->err);
@@ -238,6 +249,7 @@ static int load_positions(struct loader *l) {
   int rc = want(l, "position_embeddings", "weight", c->max_positions, c->hidden, &positions);
   if( rc == NER_OK && c->architecture == NER_BERT )
     rc = want(l, "token_type_embeddings", "weight", c->type_vocab, c->hidden, &types);
+  if( rc == NER_OK ) rc = reserve(l, width);
   if( rc ) return rc;
   table = ner_model_block(l->model, (uint64_t)rows * width, sizeof *table);
   if( !table ) return ner_fail_nomem(l->err);
@@ -297,14 +309,11 @@ static int load_all(struct loader *l) {
 int ner_weights_from_hf(const char *path, struct ner_model *model, struct ner_err *err) {
   const struct ner_config *c = &model->config;
   struct loader l = {.model = model, .names = &names_of[c->architecture], .err = err};
-  size_t largest = (size_t)(c->ffn > 3 * c->hidden ? c->ffn : 3 * c->hidden);
   int rc = ner_safetensors_open(path, &model->storage->file, err);
   if( rc ) return rc;
   l.file = model->storage->file;
-  if( largest < NER_MAX_LABELS ) largest = NER_MAX_LABELS; /* the classifier */
-  l.scratch = ner_alloc(largest, (size_t)c->hidden * sizeof(float));
   model->weights.layer = ner_calloc((size_t)c->layers, sizeof *model->weights.layer);
-  rc = l.scratch && model->weights.layer ? load_all(&l) : ner_fail_nomem(err);
+  rc = model->weights.layer ? load_all(&l) : ner_fail_nomem(err);
   NER_FREE(l.scratch);
   if( rc == NER_OK ) rc = ner_safetensors_settle(l.file, err);
   if( rc == NER_OK && model->precision == NER_PRECISION_INT8 ) {
