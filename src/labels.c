@@ -28,12 +28,15 @@ int ner_labels_set(struct ner_model *model, int64_t i, const char *name, size_t 
   return model->label[i].name ? NER_OK : ner_fail_nomem(err);
 }
 
-/* transformers, TokenClassificationPipeline.get_tag: no B- or I- counts as I-. */
+/* transformers, TokenClassificationPipeline: get_tag, where no B- or I- counts as I-, and
+** group_sub_entities, which names the group. */
 static void take_apart(struct ner_label *label) {
+  const char *dash = strchr(label->name, '-');
   bool marked = (label->name[0] == 'B' || label->name[0] == 'I') && label->name[1] == '-';
   label->prefix = marked ? label->name[0] : 'I';
   label->tag = label->name + (marked ? 2 : 0);
-  label->outside = strcmp(label->tag, "O") == 0;
+  label->shown = dash ? dash + 1 : label->name;
+  label->outside = strcmp(label->shown, "O") == 0;
 }
 
 /* Bytes of `s` as a JSON string; written to `out` unless that is NULL. */

@@ -51,13 +51,15 @@ struct ner_weights {
 };
 
 /* A label taken apart once: "B-PER" is ('B', "PER"), anything without B- or I- is
-** ('I', itself), as the reference does. */
+** ('I', itself), as the reference does. Joining looks at the tag, which keeps an unknown prefix
+** ("E-PER" is not "PER"); users see, and name, what is shown. */
 struct ner_label {
   char *name;      /* "B-PER" */
   char prefix;     /* 'B' or 'I' */
   const char *tag; /* points into name: "PER", "O", "LABEL_3" */
   int32_t tag_id;  /* labels with the same tag share it */
-  bool outside;    /* "O": never an entity */
+  const char *shown; /* points into name: what an entity is called, all behind the first '-' */
+  bool outside;      /* shown as "O": never an entity */
 };
 
 struct ner_session;

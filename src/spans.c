@@ -153,30 +153,23 @@ struct found {
   size_t *n, *cap;
 };
 
-/* Joining looks at the tag, which keeps an unknown prefix ("E-PER" is not "PER");
-** the name that is shown loses everything up to the first '-'. */
-static const char *shown_name(const struct ner_label *label) {
-  const char *dash = strchr(label->name, '-');
-  return dash ? dash + 1 : label->name;
-}
-
 /* Turns the open group into an entity, unless it is outside or unsure. */
 static int close_group(struct group *group, const struct ner_model *model,
                        const struct ner_tokens *tokens, double threshold, struct found *found) {
   const struct ner_token *first, *last;
-  const char *name;
+  const struct ner_label *label;
   float score;
   if( group->begin == group->end ) return NER_OK;
-  name = shown_name(&model->label[group->first]);
+  label = &model->label[group->first];
   first = &tokens->token[group->begin];
   last = &tokens->token[group->end - 1];
   score = ner_sum_f32(group->score, group->n_units) / (float)group->n_units;
   group->begin = group->end;
-  if( strcmp(name, "O") == 0 || score < threshold ) return NER_OK;
+  if( label->outside || score < threshold ) return NER_OK;
   if( ner_grow((void **)found->entity, found->cap, *found->n + 1, sizeof **found->entity) )
     return NER_NOMEM;
   (*found->entity)[(*found->n)++] = (struct ner_entity){
-      .label = name,
+      .label = label->shown,
       .score = score,
       .start = first->start,
       .end = last->end,

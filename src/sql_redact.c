@@ -44,7 +44,7 @@ static int check_labels(const struct ner_model *model, struct ner_slice list, st
   while( next_label(&list, &name) ) {
     bool known = false;
     for( int32_t i = 0; i < model->config.n_labels && !known; i++ )
-      known = !model->label[i].outside && same_label(name, model->label[i].tag);
+      known = !model->label[i].outside && same_label(name, model->label[i].shown);
     if( !known )
       return ner_fail(err, NER_ERROR,
                       "label '%.*s' is not one of the model's; its labels are %.200s",

@@ -103,7 +103,7 @@ static bool is_wanted_label(const struct ner_sql_wish *wish, const char *label) 
 
 bool ner_sql_wish_possible(const struct ner_sql_wish *wish, const struct ner_model *model) {
   for( int32_t i = 0; i < model->config.n_labels; i++ )
-    if( !model->label[i].outside && is_wanted_label(wish, model->label[i].tag) ) return true;
+    if( !model->label[i].outside && is_wanted_label(wish, model->label[i].shown) ) return true;
   return false;
 }
 
