@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "sql.h"
+#include "support.h"
 
 #define SENTENCE "Angela Merkel met Peter Hansen of Reuters in Berlin , Germany ."
 #define MODEL    "models/ner-small.safetensors"
@@ -462,6 +463,28 @@ static void the_extension_can_be_loaded_twice(void **state) {
   close_db(db);
 }
 
+/* A label with a prefix that nobody joins by, "S-PER", is shown as "PER", and by that name it is
+** asked for: constraints and lists of labels that go by another name would silently find nothing. */
+static void labels_go_by_the_name_that_is_shown(void **state) {
+  struct tiny tiny = tiny_distilbert();
+  sqlite3 *db = open_db(sqlite3_ner_init);
+  char dir[TEST_PATH];
+  (void)state;
+  tiny.id2label = "{\"0\":\"S-PER\",\"1\":\"S-PER\",\"2\":\"S-PER\"}";
+  test_dir_make(dir);
+  tiny_write(dir, &tiny);
+  check_bound(db, "SELECT ner_load('shown', ?)", dir, -1, "shown;");
+  check_bound(db, "SELECT entity, label FROM ner('Anna lives', 'shown') WHERE label = ?", "PER", -1,
+              "Anna lives|PER;");
+  check_bound(db, "SELECT ner_redact('Anna lives', ?, 'shown')", "PER", -1, "[PER];");
+  check_bound(db, "SELECT ner_redact('Anna lives', ?, 'shown')", "S-PER", -1,
+              "error: ner: label 'S-PER' is not one of the model's; its labels are "
+              "[\"S-PER\",\"S-PER\",\"S-PER\"]");
+  check_bound(db, "SELECT ner_unload(?)", "shown", -1, "shown;");
+  close_db(db);
+  test_dir_remove(dir);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(any_type_anywhere),
@@ -476,6 +499,7 @@ int main(void) {
       cmocka_unit_test(progress_handlers_are_called),
       cmocka_unit_test(a_distrusted_schema_can_infer_and_no_more),
       cmocka_unit_test(nothing_of_ours_is_for_indexes),
+      cmocka_unit_test(labels_go_by_the_name_that_is_shown),
       cmocka_unit_test(the_safe_entry_point_only_infers),
       cmocka_unit_test(the_extension_can_be_loaded_twice),
   };
