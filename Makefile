@@ -35,7 +35,7 @@ LIB := $(BUILD)/ner.$(EXT)
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all deps demo test unit bench eval asan oom format install clean help
+.PHONY: all deps demo test unit bench eval asan oom fuzz format install clean help
 all: $(LIB)
 
 help:
@@ -78,6 +78,13 @@ $(BUILD)/tests/test_oom: tests/oom.c $(OOM_OBJ)
 	@mkdir -p $(@D)
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -DNER_TEST_ALLOC -Itests $< $(OOM_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
 
+# A fuzz target linked with a main() of ours replays the committed corpus.
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
+TESTS += $(FUZZ:%=$(BUILD)/tests/fuzz_%)
+$(BUILD)/tests/fuzz_%: tests/fuzz/%.c tests/fuzz/replay.c $(TEST_OBJ)
+	@mkdir -p $(@D)
+	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< tests/fuzz/replay.c $(TEST_OBJ) -o $@ -lsqlite3 $(LIBS)
+
 ## demo     build, and run ner() over a small table of sentences
 demo: deps
 	@$(MAKE) --no-print-directory $(LIB)
@@ -108,9 +115,30 @@ oom: deps
 	@$(MAKE) --no-print-directory $(BUILD)/tests/test_oom
 	@$(BUILD)/tests/test_oom -v
 
+## fuzz     libFuzzer with ASan and UBSan: make fuzz [TARGET=text] [TIME=60, seconds for each target]
+# Clang, whatever CC is. The 512-bit kernels go without: clang 14 takes minutes and gigabytes to
+# instrument them, and the fuzzer runs the level below.
+TIME ?= 60
+FUZZ_CC := clang
+FUZZ_SAN := address,undefined
+FUZZ_CFLAGS = $(filter-out -fPIC,$(NER_CFLAGS)) -O2 -g -DSQLITE_CORE -DNER_FUZZ -fno-omit-frame-pointer
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(SRC))
+.SECONDARY: $(FUZZ_OBJ)
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)echo "clang $<"; $(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(findstring avx512,$<),,-fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-sanitize-recover=all) -MMD -MP -c $< -o $@
+$(BUILD)/fuzz/obj/src/bundled.o: $(BUNDLED)
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/%.c $(FUZZ_OBJ)
+	$(Q)echo "clang $<"; $(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -fno-sanitize-recover=all -MMD -MP $< $(FUZZ_OBJ) -o $@ -lsqlite3 $(LIBS)
+fuzz: deps
+	@command -v $(FUZZ_CC) >/dev/null || sh tests/deps.sh clang
+	@sh tests/deps.sh libclang-rt-$$($(FUZZ_CC) -dumpversion | cut -d. -f1)-dev
+	@$(MAKE) --no-print-directory $(patsubst %,$(BUILD)/fuzz/fuzz_%,$(or $(TARGET),$(FUZZ)))
+	@BUILD=$(BUILD) TIME=$(TIME) sh tests/fuzz/run.sh $(or $(TARGET),$(FUZZ))
+
 ## format   lay the sources out as .clang-format says
 format:
-	clang-format -i sqlite-ner.c src/*.c src/*.h include/*.h tests/*.c tests/*.h tests/bench/*.c tests/bench/*.h
+	clang-format -i sqlite-ner.c src/*.c src/*.h include/*.h tests/*.c tests/*.h tests/fuzz/*.c tests/fuzz/*.h tests/bench/*.c tests/bench/*.h
 
 ## install  copy the library and the header: make install PREFIX=/usr/local
 PREFIX ?= /usr/local
@@ -131,4 +159,4 @@ bench: deps
 clean:
 	rm -rf $(BUILD)
 
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TESTS:=.d)
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(BUILD)/fuzz/fuzz_%.d)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh - runs every test and closes with "N passed, N failed".
 #
-# C tests (build/tests/test_*) print TAP through cmocka. SQL tests (tests/sql/NAME.sql) run in
+# C tests (build/tests/test_*) print TAP through cmocka. Fuzz targets (build/tests/fuzz_*) replay
+# their corpus and exit 0. SQL tests (tests/sql/NAME.sql) run in
 # the sqlite3 shell and must print tests/sql/NAME.out to the letter. Shell tests
 # (tests/sh/*.sh) exit 0 when all is well, 77 when they cannot run here.
 set -u
@@ -41,6 +42,17 @@ for t in "$build"/tests/test_*; do
   if [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; then
     failed=$((failed + 1)); echo "FAILED: $t exited with $rc"; printf '%s\n' "$out" | tail -n 30
   fi
+done
+
+# What the fuzzers ever stumbled over, and a choice of what they tried, once more.
+for t in "$build"/tests/fuzz_*; do
+  case $t in *.d) continue ;; esac
+  [ -x "$t" ] || continue
+  corpus=tests/fuzz/corpus/${t##*/fuzz_}
+  out=$("$t" "$corpus" 2>&1); rc=$?
+  printf '== %s\n%s\n' "$t" "$out" >>"$log"
+  verdict $rc "$corpus"
+  [ $rc -eq 0 ] || printf '%s\n' "$out" | tail -n 30
 done
 
 for t in tests/sql/*.sql; do
