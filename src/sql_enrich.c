@@ -24,8 +24,9 @@
 ** Each step of the statement does one batch: with LIMIT 1 it is one.
 **
 ** What no trigger sees: a row that REPLACE deletes because of a UNIQUE column other than its key
-** (unless PRAGMA recursive_triggers is on) - such rows are looked for at the end of a call that
-** had something to do. And rowids that VACUUM gives out anew, as it may in a table that has neither
+** (unless PRAGMA recursive_triggers is on). The row that is put in its place is due, and when all
+** is done that was, such rows are looked for. (Only UPDATE OR REPLACE of nothing but that column
+** makes nothing due; then it happens the next time that something is.) And rowids that VACUUM gives out anew, as it may in a table that has neither
 ** an INTEGER PRIMARY KEY nor any index.
 */
 #include "sql_batch.h"
@@ -74,7 +75,6 @@ struct cursor {
   sqlite3_int64 total;
   double seconds; /* spent on batches, not between them */
   size_t max_bytes;
-  bool swept;
   bool eof;
   sqlite3_int64 rowid;
 };
@@ -116,7 +116,6 @@ static void reset(struct cursor *c) {
   c->total = c->rowid = 0;
   c->seconds = 0;
   c->max_bytes = FIRST_BYTES;
-  c->swept = false;
   c->eof = true;
 }
 
@@ -202,9 +201,8 @@ static int advance(struct cursor *c, struct ner_err *err) {
   bool found = false;
   size_t n_read = 0;
   int rc = ner_enrich_batcher_run(c->batcher, c->max_bytes, &n_read, &counts, err);
-  if( rc == NER_OK && n_read == 0 && c->target.replaceable && c->sum.rows > 0 && !c->swept ) {
+  if( rc == NER_OK && n_read == 0 && c->target.replaceable ) {
     rc = ner_enrich_sweep(&c->target, &c->work, &found, err);
-    c->swept = true;
     if( rc == NER_OK && found )
       rc = ner_enrich_batcher_run(c->batcher, c->max_bytes, &n_read, &counts, err);
   }

@@ -130,7 +130,9 @@ char *ner_enrich_settings(const struct ner_model *model, const struct ner_option
 /* Makes what is missing; afterwards the queue holds every row that is due. */
 int ner_enrich_setup(const struct ner_enrich_target *target, struct ner_enrich_work *work,
                      const char *model_name, const char *settings, struct ner_err *err);
-/* Notes rows that are gone without a trigger having seen it. */
+/* Notes rows that are gone without a trigger having seen it, if there has been a batch since that
+** was last done: what replaces a row is due itself. The state says so, in its row 'sweep', so that
+** a call that is cut short leaves it to the next. */
 int ner_enrich_sweep(const struct ner_enrich_target *target, struct ner_enrich_work *work,
                      bool *found, struct ner_err *err);
 

@@ -34,6 +34,7 @@ struct ner_enrich_batcher {
   sqlite3_stmt *take;         /* an entry out of the queue */
   sqlite3_stmt *drop_entities, *drop_error;
   sqlite3_stmt *add_entity, *add_error;
+  sqlite3_stmt *want_sweep; /* NULL: no row can go unseen */
 
   struct row *row; /* [n_rows] */
   size_t n_rows, cap_rows;
@@ -81,6 +82,12 @@ int ner_enrich_batcher_new(const struct ner_enrich_target *target, struct ner_en
     rc = ner_enrich_prepare(work, sql, statements[i].statement, err);
     sqlite3_free(sql);
   }
+  if( rc == NER_OK && target->replaceable ) {
+    char *sql = ner_enrich_sql(
+        target, "REPLACE INTO $S.\"$N_state\"(key, value) VALUES('sweep', random())");
+    rc = ner_enrich_prepare(work, sql, &b->want_sweep, err);
+    sqlite3_free(sql);
+  }
   return rc;
 }
 
@@ -104,6 +111,7 @@ void ner_enrich_batcher_free(struct ner_enrich_batcher *b) {
   sqlite3_finalize(b->drop_error);
   sqlite3_finalize(b->add_entity);
   sqlite3_finalize(b->add_error);
+  sqlite3_finalize(b->want_sweep);
   NER_FREE(b->row);
   NER_FREE(b->key);
   NER_FREE(b->text);
@@ -275,6 +283,7 @@ static int write_rows(struct ner_enrich_batcher *b, struct ner_enrich_counts *co
   int rc = ner_enrich_begin(b->work, true, err);
   if( rc == NER_OK ) rc = check_settings(b, err);
   for( size_t i = 0; i < b->n_rows && rc == NER_OK; i++ ) rc = write_row(b, i, counts, err);
+  if( rc == NER_OK && b->want_sweep ) rc = run(b, b->want_sweep, err);
   if( rc == NER_OK ) rc = ner_enrich_commit(b->work, err);
   if( rc != NER_OK ) ner_enrich_rollback(b->work);
   return rc;

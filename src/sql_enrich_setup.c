@@ -252,22 +252,32 @@ int ner_enrich_setup(const struct ner_enrich_target *target, struct ner_enrich_w
   " (SELECT 1 FROM $S.$T AS d WHERE $(r.$o = d.$k$| AND $))"
 #define NOTE_GONE "REPLACE INTO $S.\"$N_queue\"($($o$|, $), change) SELECT $(r.$o$|, $), random()"
 
+/* Looking takes no lock that others would feel, and there is hardly ever something to find. The
+** number tells whether somebody has done a batch meanwhile: then there may be more. */
 int ner_enrich_sweep(const struct ner_enrich_target *target, struct ner_enrich_work *work,
                      bool *found, struct ner_err *err) {
-  sqlite3_int64 any = 0;
-  int rc =
-      ner_enrich_ask(work, ner_enrich_sql(target, "SELECT 1" GONE("$N") " LIMIT 1"), &any, err);
+  sqlite3_int64 wanted = 0, any = 0;
+  char *done;
+  int rc = ner_enrich_ask(
+      work, ner_enrich_sql(target, "SELECT value FROM $S.\"$N_state\" WHERE key = 'sweep'"), &wanted,
+      err);
+  *found = false;
+  if( rc != NER_OK || !wanted ) return rc;
+  rc = ner_enrich_ask(work, ner_enrich_sql(target, "SELECT 1" GONE("$N") " LIMIT 1"), &any, err);
   if( rc == NER_OK && !any )
     rc = ner_enrich_ask(work, ner_enrich_sql(target, "SELECT 1" GONE("$N_error") " LIMIT 1"), &any,
                         err);
-  *found = any != 0;
-  /* Looking takes no lock that others would feel, and there is hardly ever something to find. */
-  if( rc != NER_OK || !any ) return rc;
-  rc = ner_enrich_begin(work, true, err);
-  if( rc == NER_OK ) rc = ner_enrich_exec(work, ner_enrich_sql(target, NOTE_GONE GONE("$N")), err);
-  if( rc == NER_OK )
+  if( rc == NER_OK ) rc = ner_enrich_begin(work, true, err);
+  if( rc == NER_OK && any )
+    rc = ner_enrich_exec(work, ner_enrich_sql(target, NOTE_GONE GONE("$N")), err);
+  if( rc == NER_OK && any )
     rc = ner_enrich_exec(work, ner_enrich_sql(target, NOTE_GONE GONE("$N_error")), err);
+  if( rc == NER_OK ) {
+    done = ner_enrich_sql(target, "DELETE FROM $S.\"$N_state\" WHERE key = 'sweep' AND value =");
+    rc = ner_enrich_exec(work, done ? sqlite3_mprintf("%z %lld", done, wanted) : NULL, err);
+  }
   if( rc == NER_OK ) rc = ner_enrich_commit(work, err);
   if( rc != NER_OK ) ner_enrich_rollback(work);
+  *found = any != 0;
   return rc;
 }

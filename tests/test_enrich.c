@@ -169,6 +169,20 @@ static void rows_lost_to_replace_are_found(void **state) {
   assert_int_equal(enrich(db, "'docs', 'body'"), 2);
   check(db, "SELECT count(*) FROM docs_body_ner_error", "0;");
   check_docs(db, NULL);
+  /* A call that is cut short leaves it to the next, even if nothing else is due then. */
+  do_sql(db, "REPLACE INTO docs(id, title, body) VALUES(501, 'title 10', 'Hello Rome')");
+  check(db, "SELECT done, total FROM ner_enrich('docs', 'body') LIMIT 1", "1|1;");
+  check(db, "SELECT count(*) > 0 FROM docs_body_ner WHERE docs_rowid NOT IN (SELECT id FROM docs)",
+        "1;");
+  check(db, "SELECT done, total FROM ner_enrich('docs', 'body')", "1|1;");
+  check_docs(db, NULL);
+  /* And when all has been looked through, there is nothing more to do. */
+  check(db, "SELECT count(*) FROM docs_body_ner_state WHERE key = 'sweep'", "0;");
+  do_sql(db, "UPDATE OR REPLACE docs SET title = 'title 11' WHERE id = 12");
+  assert_int_equal(enrich(db, "'docs', 'body'"), 0);
+  do_sql(db, "INSERT INTO docs(body) VALUES('Hello Berlin')");
+  assert_int_equal(enrich(db, "'docs', 'body'"), 2);
+  check_docs(db, NULL);
   close_db(db);
 }
 
