@@ -28,26 +28,41 @@ struct ner_sql_cache {
 /* All connections that have one. The lock guards the list alone: SQLite lets one thread at a time
 ** into a connection, so a cache found here is the finder's. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static struct ner_sql_cache *caches;
+
+/* fork() waits for the lock, which is free within microseconds: a child in which it stayed with a
+** thread that is no more would hang at its first query. */
+static void lock_caches(void) {
+  pthread_mutex_lock(&lock);
+}
+static void unlock_caches(void) {
+  pthread_mutex_unlock(&lock);
+}
+static void mind_forks(void) {
+  pthread_atfork(lock_caches, unlock_caches, unlock_caches);
+}
 
 static struct ner_sql_cache *find_cache(sqlite3 *db) {
   struct ner_sql_cache *cache;
-  pthread_mutex_lock(&lock);
+  lock_caches();
   for( cache = caches; cache && cache->db != db; ) cache = cache->next;
-  pthread_mutex_unlock(&lock);
+  unlock_caches();
   return cache;
 }
 
 struct ner_sql_cache *ner_sql_cache_acquire(sqlite3 *db) {
-  struct ner_sql_cache *cache = find_cache(db);
+  struct ner_sql_cache *cache;
+  pthread_once(&fork_once, mind_forks);
+  cache = find_cache(db);
   if( !cache ) {
     cache = ner_calloc(1, sizeof *cache);
     if( !cache ) return NULL;
     cache->db = db;
-    pthread_mutex_lock(&lock);
+    lock_caches();
     cache->next = caches;
     caches = cache;
-    pthread_mutex_unlock(&lock);
+    unlock_caches();
   }
   cache->refs++;
   return cache;
@@ -62,10 +77,10 @@ static void forget(struct entry *e) {
 void ner_sql_cache_release(void *arg) {
   struct ner_sql_cache *cache = arg, **at;
   if( --cache->refs > 0 ) return;
-  pthread_mutex_lock(&lock);
+  lock_caches();
   for( at = &caches; *at != cache; ) at = &(*at)->next;
   *at = cache->next;
-  pthread_mutex_unlock(&lock);
+  unlock_caches();
   for( int i = 0; i < N_ENTRIES; i++ ) forget(&cache->entry[i]);
   NER_FREE(cache);
 }
