@@ -35,7 +35,7 @@ LIB := $(BUILD)/ner.$(EXT)
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all deps demo test unit bench eval asan oom fuzz format install clean help
+.PHONY: all deps demo test unit bench eval asan tsan oom fuzz format install clean help
 all: $(LIB)
 
 help:
@@ -110,6 +110,13 @@ asan: deps
 	@$(MAKE) --no-print-directory unit BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS="-O2 -g" \
 	  PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
 
+## tsan     the tests with threads under ThreadSanitizer
+TSAN_TESTS := test_pool test_encoder test_pipeline test_registry test_threads test_enrich_trouble
+tsan: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS="-O1 -g" \
+	  $(TSAN_TESTS:%=$(BUILD)-tsan/tests/%)
+	@BUILD=$(BUILD)-tsan ONLY="$(TSAN_TESTS)" TSAN_OPTIONS=die_after_fork=0:$(TSAN_OPTIONS) sh tests/run.sh
+
 ## oom      every SQL function with every single allocation failing, and all from it on
 oom: deps
 	@$(MAKE) --no-print-directory $(BUILD)/tests/test_oom
@@ -157,6 +164,6 @@ bench: deps
 
 ## clean    remove what was built
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(BUILD)/fuzz/fuzz_%.d)
