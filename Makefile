@@ -58,7 +58,9 @@ $(LIB): $(OBJ)
 
 # Unit tests link the sources themselves, with SQLite as a library.
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
-TEST_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(SRC))
+# The kernels know neither SQLite nor the allocator, and take the longest: compiled once for all.
+KERNELS := $(wildcard src/kernels*.c)
+TEST_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(filter-out $(KERNELS),$(SRC))) $(KERNELS:%.c=$(BUILD)/obj/%.o)
 $(BUILD)/obj-core/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo "cc $< (for tests)"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP -c $< -o $@
@@ -68,7 +70,7 @@ $(BUILD)/tests/%: tests/%.c $(TEST_OBJ)
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
 
 # The out-of-memory test has the library's allocations come to it.
-OOM_OBJ := $(patsubst %.c,$(BUILD)/obj-oom/%.o,$(SRC))
+OOM_OBJ := $(patsubst %.c,$(BUILD)/obj-oom/%.o,$(filter-out $(KERNELS),$(SRC))) $(KERNELS:%.c=$(BUILD)/obj/%.o)
 TESTS += $(BUILD)/tests/test_oom
 $(BUILD)/obj-oom/%.o: %.c
 	@mkdir -p $(@D)
@@ -166,4 +168,4 @@ bench: deps
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(BUILD)/fuzz/fuzz_%.d)
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(OOM_OBJ:.o=.d) $(TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(BUILD)/fuzz/fuzz_%.d)
