@@ -49,7 +49,7 @@ static const char *const texts[] = {
     "",
     NULL};
 static const char *const models[] = {"plain", "odd", "PLAIN", "NER_MODEL", "nobody", NULL};
-static const char *const aggregations[] = {"first", "simple", "average", "MAX", "none", NULL};
+static const char *const aggregations[] = {"first", "simple", "average", "MAX", "strict", "none", NULL};
 static const char *const thresholds[] = {"0.2", "0", "1", "0.5", "-1", "x", NULL};
 static const char *const labels[] = {"PER", "per,LOC", "<&\"'>", "S-PER", "O", "PER,", " LOC ", NULL};
 static const char *const precisions[] = {"f32", "int8", "INT8", "f16", NULL};
