@@ -21,6 +21,9 @@ int ner_labels_set(struct ner_model *model, int64_t i, const char *name, size_t 
     return ner_fail(err, NER_ERROR,
                     "%s: label number %lld, but %d labels must be numbered 0 to %d" NER_GET_ANEW,
                     what, (long long)i, n, n - 1);
+  if( n_bytes > NER_MAX_LABEL_BYTES )
+    return ner_fail(err, NER_ERROR, "%s: label %lld has a name of %zu bytes; it may have %d", what,
+                    (long long)i, n_bytes, NER_MAX_LABEL_BYTES);
   if( model->label[i].name )
     return ner_fail(err, NER_ERROR, "%s: label %lld is named twice" NER_GET_ANEW, what,
                     (long long)i);

@@ -23,6 +23,7 @@
 #define NER_MAX_POSITIONS  (1 << 16)
 #define NER_MAX_TYPES      1024
 #define NER_MAX_LABELS     4096
+#define NER_MAX_LABEL_BYTES 256 /* labels are compared each with each */
 #define NER_MAX_TEXT_BYTES (64u << 20) /* of a configuration or vocabulary file */
 
 /* The remedy for a configuration that cannot be. */

@@ -494,6 +494,8 @@ static void bad_paths(void **state) {
   test_dir_remove(dir);
 }
 
+#define X16 "xxxxxxxxxxxxxxxx"
+#define X64 X16 X16 X16 X16
 static void bad_configs(void **state) {
   static const struct {
     bool bert;
@@ -535,6 +537,7 @@ static void bad_configs(void **state) {
       {false, "\"2\":", "\"two\":", "id2label has a member 'two'"},
       {false, "\"2\":", "\"02\":", "id2label has a member '02'"},
       {false, "\"I-PER\"", "7", "id2label has a member '2'"},
+      {false, "\"I-PER\"", "\"I-" X64 X64 X64 X64 "\"", "label 2 has a name of 258 bytes; it may"},
       {false, "{\"model", "[\"model", "config.json: not valid JSON"},
   };
   char dir[TEST_PATH];
