@@ -28,12 +28,19 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
   return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* No input needs more: whoever asks for it believed a file's lies, and is told NER_NOMEM, which
-** targets do not take for an answer. Sanitizers need the address space for themselves. */
+/* A gigabyte more than libraries have taken at the start. No input needs it: whoever asks for more
+** believed a file's lies, and is told NER_NOMEM, which targets do not take for an answer.
+** Sanitizers need the address space for themselves. */
 static void limit_memory(void) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__linux__)
-  const struct rlimit limit = {(rlim_t)1 << 30, (rlim_t)1 << 30};
-  check(setrlimit(RLIMIT_AS, &limit) == 0);
+  FILE *f = fopen("/proc/self/statm", "r");
+  unsigned long long pages;
+  struct rlimit limit;
+  if( f && fscanf(f, "%llu", &pages) == 1 ) {
+    limit.rlim_cur = limit.rlim_max = pages * (rlim_t)sysconf(_SC_PAGESIZE) + ((rlim_t)1 << 30);
+    check(setrlimit(RLIMIT_AS, &limit) == 0);
+  }
+  if( f ) fclose(f);
 #endif
 }
 

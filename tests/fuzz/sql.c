@@ -27,6 +27,7 @@ struct run {
   int steps_left;  /* until the progress handler says stop */
   bool limited;    /* SQLITE_LIMIT_LENGTH is small: anything may be too big */
   bool registry;   /* models were loaded or unloaded */
+  bool threads;    /* their number was changed */
 };
 
 /* ---- arguments ---- */
@@ -69,6 +70,8 @@ static const char *const queries[] = {
     "SELECT 1, 'Anna' UNION ALL SELECT 2, x'00' UNION ALL SELECT NULL, NULL",
     "WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM c WHERE i<40)"
     " SELECT i, 'Anna in Rome ' || i FROM c",
+    "WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM c WHERE i<300)"
+    " SELECT i, 'Rome a. b' || i FROM c", /* several batches */
     "SELECT key, entity FROM ner_query('SELECT id, body FROM docs')",
     "SELECT done, total FROM ner_enrich('docs', 'body')",
     "INSERT INTO docs VALUES(9, 'x') RETURNING id, body",
@@ -152,14 +155,14 @@ static struct value value(struct run *run, const char *const *list) {
   return v;
 }
 
-static void bind(sqlite3_stmt *stmt, int at, const struct value *v) {
+static int bind(sqlite3_stmt *stmt, int at, const struct value *v) {
   switch( v->type ) {
-  case SQLITE_INTEGER: sqlite3_bind_int64(stmt, at, v->integer); break;
-  case SQLITE_FLOAT: sqlite3_bind_double(stmt, at, v->real); break;
-  case SQLITE_TEXT: sqlite3_bind_text(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT); break;
-  case SQLITE_BLOB: sqlite3_bind_blob(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT); break;
-  case UTF16: sqlite3_bind_text16(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT); break;
-  default: sqlite3_bind_null(stmt, at);
+  case SQLITE_INTEGER: return sqlite3_bind_int64(stmt, at, v->integer);
+  case SQLITE_FLOAT: return sqlite3_bind_double(stmt, at, v->real);
+  case SQLITE_TEXT: return sqlite3_bind_text(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT);
+  case SQLITE_BLOB: return sqlite3_bind_blob(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT);
+  case UTF16: return sqlite3_bind_text16(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT);
+  default: return sqlite3_bind_null(stmt, at);
   }
 }
 
@@ -186,8 +189,10 @@ static struct answer ask(struct run *run, const char *sql, const struct value *v
   struct answer a = {0};
   sqlite3_stmt *stmt = NULL;
   a.rc = sqlite3_prepare_v2(run->db, sql, -1, &stmt, NULL);
-  for( int i = 0; i < n && stmt; i++ ) bind(stmt, i + 1, &v[i]);
-  while( stmt && (a.rc = sqlite3_step(stmt)) == SQLITE_ROW ) {
+  for( int i = 0; i < n && i < sqlite3_bind_parameter_count(stmt) && a.rc == SQLITE_OK; i++ )
+    a.rc = bind(stmt, i + 1, &v[i]); /* fails beyond SQLITE_LIMIT_LENGTH */
+  if( a.rc == SQLITE_OK ) a.rc = SQLITE_ROW;
+  while( a.rc == SQLITE_ROW && (a.rc = sqlite3_step(stmt)) == SQLITE_ROW ) {
     a.rows++;
     if( row ) row(stmt, arg);
     for( int i = 0; i < sqlite3_column_count(stmt); i++ ) {
@@ -258,10 +263,12 @@ static void keep_text(sqlite3_stmt *stmt, void *arg) {
   e->text = fuzz_copy(sqlite3_column_text(stmt, 0), e->n);
 }
 
+static struct run aside; /* a connection without limits, for questions of our own */
+
 /* A value as a name; false where it cannot be one. NULL: *out is "". */
-static bool as_name(struct run *run, const struct value *v, char out[300]) {
+static bool as_name(const struct value *v, char out[300]) {
   struct expected e = {0};
-  struct answer a = ask(run, "SELECT ?1", v, 1, keep_text, &e);
+  struct answer a = ask(&aside, "SELECT ?1", v, 1, keep_text, &e);
   bool good = a.rc == SQLITE_DONE && !e.error && e.n < 300 && !memchr(e.text, 0, e.n) &&
               (e.null || e.n > 0);
   out[0] = 0;
@@ -272,23 +279,23 @@ static bool as_name(struct run *run, const struct value *v, char out[300]) {
 }
 
 /* v: text, model, aggregation, threshold */
-static struct expected expect(struct run *run, const struct value *v, int n) {
+static struct expected expect(const struct value *v, int n) {
   struct expected e = {0};
   struct ner_err err = {0};
-  struct answer a = ask(run, "SELECT ?1", v, 1, keep_text, &e);
+  struct answer a = ask(&aside, "SELECT ?1", v, 1, keep_text, &e);
   char name[300];
   check(a.rc == SQLITE_DONE);
   discard(&a);
   if( n > 2 && v[2].type != SQLITE_NULL )
-    e.error |= !as_name(run, &v[2], name) ||
+    e.error |= !as_name(&v[2], name) ||
                ner_aggregation_parse(name, &e.options.aggregation, &err) != NER_OK;
   if( n > 3 && v[3].type != SQLITE_NULL ) {
-    struct answer number = ask(run,
+    struct answer number = ask(&aside,
                                "SELECT 1 WHERE typeof(?1 + 0) IN ('integer','real') AND"
                                " typeof(?1) <> 'blob' AND ?1 + 0 BETWEEN 0 AND 1",
                                &v[3], 1, NULL, NULL);
     char *end;
-    e.error |= number.rows == 0 || !as_name(run, &v[3], name);
+    e.error |= number.rows == 0 || !as_name(&v[3], name);
     discard(&number);
     if( !e.error ) {
       e.options.threshold = strtod(name, &end);
@@ -297,7 +304,7 @@ static struct expected expect(struct run *run, const struct value *v, int n) {
     }
   }
   if( e.null || e.error ) return e;
-  if( n > 1 && !as_name(run, &v[1], name) ) {
+  if( n > 1 && !as_name(&v[1], name) ) {
     e.error = true;
     return e;
   }
@@ -352,7 +359,7 @@ static void call_ner(struct run *run) {
   struct ner_rows rows = {&e, 0};
   v[0] = value(run, texts), v[1] = value(run, models);
   v[2] = value(run, aggregations), v[3] = value(run, thresholds);
-  e = expect(run, v, n);
+  e = expect(v, n);
   a = ask(run, sql[n - 1], v, n, check_row, &rows);
   if( comparable(run, &a) ) {
     if( e.error != (a.rc != SQLITE_DONE) ) fail_msg("%d %s", a.rc, sqlite3_errmsg(run->db));
@@ -434,7 +441,7 @@ static void call_tokens(struct run *run) {
   struct ner_err err = {0};
   struct answer a;
   v[0] = value(run, texts), v[1] = value(run, models);
-  e = expect(run, v, 2);
+  e = expect(v, 2);
   if( e.model )
     check(ner_tokenize(e.model->tokenizer, e.text, e.n, 0, &rows.tokens, NULL, &err) == NER_OK);
   a = ask(run,
@@ -557,8 +564,8 @@ static void call_redact(struct run *run) {
   int n = fuzz_byte(&run->in) % 3 + 1;
   v[0] = value(run, texts), v[1] = value(run, labels), v[2] = value(run, models);
   text_and_model[0] = v[0], text_and_model[1] = v[2];
-  e = expect(run, text_and_model, n == 3 ? 2 : 1);
-  if( n > 1 && v[1].type != SQLITE_NULL && as_name(run, &v[1], list) && list[0] ) r.list = list;
+  e = expect(text_and_model, n == 3 ? 2 : 1);
+  if( n > 1 && v[1].type != SQLITE_NULL && as_name(&v[1], list) && list[0] ) r.list = list;
   a = ask(run,
           n == 1   ? "SELECT ner_redact(?1)"
           : n == 2 ? "SELECT ner_redact(?1, ?2)"
@@ -627,7 +634,7 @@ static void call_html(struct run *run) {
   struct expected e;
   struct answer a;
   v[0] = value(run, texts), v[1] = value(run, models);
-  e = expect(run, v, 2);
+  e = expect(v, 2);
   a = ask(run, "SELECT ner_html(?1, ?2)", v, 2, check_html, &e);
   if( comparable(run, &a) ) check(e.error == (a.rc != SQLITE_DONE));
   forget(&e);
@@ -725,7 +732,7 @@ static void call_convert(struct run *run) {
   discard(&a);
 }
 
-/* Threads are real ones: few of them. */
+/* Threads are real ones: few of them. With two, batches are labelled in the background. */
 static void call_rest(struct run *run) {
   struct value v = value(run, none);
   struct answer a;
@@ -733,7 +740,7 @@ static void call_rest(struct run *run) {
   if( v.type != SQLITE_FLOAT && v.type != SQLITE_TEXT && v.type != UTF16 ) {
     a = ask(run, "SELECT ner_threads(?1)", &v, 1, NULL, NULL);
     discard(&a);
-    ner_pool_threads(1);
+    run->threads = true;
   }
   a = ask(run, "SELECT json_valid(ner_debug()), ner_version()", NULL, 0, check_json, NULL);
   discard(&a);
@@ -791,6 +798,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   tiny_write(source_dir, &plain);
   if( ner_convert(source_dir, plain_path, NER_PRECISION_F32, &err) ) fail_msg("%s", err.msg);
   setenv("NER_MODEL", plain_path, 1); /* the bundled one is large */
+  check(sqlite3_open(":memory:", &aside.db) == SQLITE_OK);
   load_models();
   return 0;
 }
@@ -820,5 +828,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
     calls[fuzz_byte(&run.in) % (sizeof calls / sizeof *calls)](&run);
   check(sqlite3_close(run.db) == SQLITE_OK); /* no statement is left */
   if( run.registry ) load_models();
+  if( run.threads ) ner_pool_threads(1);
   return 0;
 }
