@@ -129,7 +129,7 @@ oom: deps
 # instrument them, and the fuzzer runs the level below.
 TIME ?= 60
 FUZZ_CC := clang
-FUZZ_SAN := address,undefined
+FUZZ_SAN := address,undefined,float-cast-overflow
 FUZZ_CFLAGS = $(filter-out -fPIC,$(NER_CFLAGS)) -O2 -g -DSQLITE_CORE -DNER_FUZZ -fno-omit-frame-pointer
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(SRC))
 .SECONDARY: $(FUZZ_OBJ)

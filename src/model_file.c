@@ -138,6 +138,14 @@ static int damaged(struct reading *r, const char *tensor, const char *why) {
                   ner_safetensors_name(r->file), tensor, why);
 }
 
+/* Kernels multiply the sums of weights by 128: one that no row of weights has would overflow. */
+static bool sums_can_be(const int32_t *sum, uint64_t n) {
+  const int32_t largest = 128 * NER_MAX_FFN;
+  for( uint64_t i = 0; i < n; i++ )
+    if( sum[i] < -largest || sum[i] > largest ) return false;
+  return true;
+}
+
 static int read_slot(void *arg, const struct slot *slot) {
   struct reading *r = arg;
   const struct ner_tensor *t = ner_safetensors_find(r->file, slot->name);
@@ -157,6 +165,8 @@ static int read_slot(void *arg, const struct slot *slot) {
     memcpy(copy, data, (size_t)t->n_bytes);
     data = copy;
   }
+  if( slot->dtype == NER_DTYPE_I32 && !sums_can_be((const int32_t *)data, slot->shape[0]) )
+    return damaged(r, slot->name, "holds sums that no weights add up to");
   set_pointer(slot, data);
   return NER_OK;
 }

@@ -664,6 +664,8 @@ static void bad_one_files(void **state) {
   };
   const struct tiny tiny = tiny_distilbert();
   char dir[TEST_PATH], path[TEST_PATH], *bytes;
+  struct ner_safetensors *file;
+  struct ner_err err = {0};
   size_t n;
   test_dir_make(dir);
   tiny_write(dir, &tiny);
@@ -677,6 +679,12 @@ static void bad_one_files(void **state) {
   bytes = test_read(dir, "one", &n);
   test_write(dir, "one", bytes, n - 1);
   must_fail(path, NER_PRECISION_FILE, "its tensors take", NULL, NULL);
+  /* A sum that would overflow when the kernels multiply it. */
+  assert_int_equal(ner_safetensors_open_bytes((unsigned char *)bytes, n, "one", &file, &err), 0);
+  memset((void *)ner_safetensors_find(file, "layer.1.out.sum")->data, 0x7f, 4);
+  ner_safetensors_close(file);
+  test_write(dir, "one", bytes, n);
+  must_fail(path, NER_PRECISION_FILE, "layer.1.out.sum holds sums that no weights", NULL, NULL);
   free(bytes);
   test_dir_remove(dir);
 }
