@@ -105,6 +105,7 @@ static const struct step steps[] = {
     {.name = "ner with all arguments",
      .sql = "SELECT *, model, aggregation FROM ner(" TEXT ", 'tiny', 'average', 0.1)"
             " WHERE label = 'PER' AND score > 0.2 AND score <= 1 ORDER BY start LIMIT 3"},
+    {.name = "ner strict", .sql = "SELECT * FROM ner(" TEXT ", 'tiny', 'strict')"},
     {.name = "ner of a long text", .sql = "SELECT count(*), sum(start) FROM ner(" LONG ")"},
     {.name = "ner of a long text, 2 threads",
      .sql = "SELECT count(*), sum(start) FROM ner(" LONG ")",
