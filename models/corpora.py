@@ -1,0 +1,154 @@
+"""Labels, pieces of words, and the corpora: what train.py and measure.py read."""
+import collections, functools, gzip, re, unicodedata
+
+LABELS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
+LABEL_ID = {label: i for i, label in enumerate(LABELS)}
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PAD, UNK, CLS, SEP, _ = range(5)
+# A token's target is the set of labels it may have, as bits: a corpus without MISC cannot tell O from MISC.
+ANY, ONLY_O, O_OR_MISC = 511, 1, 1 | 1 << 7 | 1 << 8
+
+
+# ---------------------------------------------------------------- text and pieces
+
+def is_punctuation(c):
+    return (33 <= ord(c) <= 47 or 58 <= ord(c) <= 64 or 91 <= ord(c) <= 96 or 123 <= ord(c) <= 126
+            or unicodedata.category(c)[0] == "P")
+
+
+def strip_accents(s):
+    if s.isascii():
+        return s
+    return "".join(c for c in unicodedata.normalize("NFD", s) if unicodedata.category(c) != "Mn")
+
+
+def pretokens(text):
+    """BERT's splitting at blanks and around punctuation: (start, end) in `text`."""
+    spans, start = [], None
+    for i, c in enumerate(text + " "):
+        if c.isspace() or is_punctuation(c):
+            if start is not None:
+                spans.append((start, i))
+                start = None
+            if not c.isspace():
+                spans.append((i, i + 1))
+        elif start is None:
+            start = i
+    return spans
+
+
+def wordpieces(word, vocabulary):
+    """Greedy longest match; None where the word cannot be spelled."""
+    if len(word) > 100:
+        return None
+    pieces, i = [], 0
+    while i < len(word):
+        for j in range(len(word), i, -1):
+            piece = ("##" if i else "") + word[i:j]
+            if piece in vocabulary:
+                break
+        else:
+            return None
+        pieces.append(piece)
+        i = j
+    return pieces
+
+
+LOWER, TITLE, UPPER, MIXED, LETTER = range(5)
+
+
+def case_of(piece):
+    body = piece[2:] if piece.startswith("##") and len(piece) > 2 else piece
+    if body == body.lower():
+        return LOWER
+    letters = [c for c in body if c.isalpha()]
+    if len(letters) == 1:
+        return UPPER if piece is not body else LETTER
+    if body == body.upper():
+        return UPPER
+    return TITLE if body[0].isupper() and body[1:] == body[1:].lower() else MIXED
+
+
+class Tokenizer:
+    def __init__(self, pieces):
+        self.pieces = pieces
+        self.ids = {p: i for i, p in enumerate(pieces)}
+        self.pretoken = functools.lru_cache(None)(self._pretoken)
+        self.word = functools.lru_cache(None)(self._word)
+
+    def _pretoken(self, s):
+        s = strip_accents(s)
+        found = wordpieces(s, self.ids) if s else []
+        return [UNK] if found is None else [self.ids[p] for p in found]
+
+    def _word(self, s):
+        """The pieces of one word of a corpus, which may be several pretokens ("U.S.")."""
+        return [i for a, b in pretokens(s) for i in self.pretoken(s[a:b])] or [UNK]
+
+
+# ---------------------------------------------------------------- corpora
+
+def read_conll(path):
+    """Articles, each a list of sentences (words, tags)."""
+    articles, words, tags = [[]], [], []
+    for line in open(path, encoding="utf-8"):
+        field = line.split()
+        if field and field[0] == "-DOCSTART-":
+            articles.append([])
+        elif field:
+            words.append(field[0])
+            tags.append(field[-1])
+        elif words:
+            articles[-1].append((words, tags))
+            words, tags = [], []
+    if words:
+        articles[-1].append((words, tags))
+    return [a for a in articles if a]
+
+
+def read_extra(path, held_out_tenth):
+    """Sentences (words, tags, corpus, misc annotated?): every tenth of each corpus is held out."""
+    found, count = [], collections.Counter()
+    words, tags, corpus, misc = [], [], None, False
+
+    def close():
+        if words:
+            if (count[corpus] % 10 == 9) == held_out_tenth:
+                found.append((words, tags, corpus, misc))
+            count[corpus] += 1
+
+    for line in gzip.open(path, "rt", encoding="utf-8"):
+        line = line.rstrip("\n")
+        if line.startswith("# ") and "misc_annotated=" in line and "\t" not in line:
+            close()
+            words, tags = [], []
+            corpus, misc = line.split()[1], line.endswith("=1")
+        elif "\t" in line:
+            word, tag = line.split("\t")
+            words.append(word)
+            tags.append(tag)
+        elif not line:
+            close()
+            words, tags = [], []
+    close()
+    return found
+
+
+def read_everyday(path):
+    """Lists of (text, kind or None): kind "PER" for words that are an entity, "{PER}" for a place to be filled."""
+    lines = [line.rstrip("\n") for line in open(path, encoding="utf-8")]
+    return [[(m[1], m[2]) if m[1] else (m[3], m[3]) if m[3] else (m[4], None)
+             for m in re.finditer(r"\[([^|\]]+)\|([A-Z]+)\]|(\{[A-Z]+\})|([^\[{]+|.)", line)]
+            for line in lines if line and not line.startswith("#")]
+
+
+def spans_of(tags):
+    """(first, end, type) as conlleval reads IOB2: an I- without its B- begins an entity too."""
+    spans, start, kind = [], 0, None
+    for i, tag in enumerate(list(tags) + ["O"]):
+        if kind is not None and (tag[0] != "I" or tag[2:] != kind):
+            spans.append((start, i, kind))
+            kind = None
+        if tag[0] in "BI" and kind is None:
+            start, kind = i, tag[2:]
+    return spans
