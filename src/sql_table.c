@@ -17,7 +17,15 @@ int ner_sql_table_connect(sqlite3 *db, void *shape, int argc, const char *const 
                           sqlite3_vtab **out, char **message) {
   const struct ner_sql_shape *table_shape = shape;
   struct ner_sql_table *table;
-  int rc = sqlite3_declare_vtab(db, table_shape->schema);
+  int rc;
+  /* A schema written by hand can hold a CREATE VIRTUAL TABLE that SQLite would have refused. */
+  if( argc != 3 || sqlite3_stricmp(argv[0], argv[2]) != 0 ) {
+    *message = sqlite3_mprintf("ner: %s is a function; no table can be made of it, write SELECT *"
+                               " FROM %s(...)",
+                               table_shape->name, table_shape->name);
+    return SQLITE_ERROR;
+  }
+  rc = sqlite3_declare_vtab(db, table_shape->schema);
   if( rc == SQLITE_OK && table_shape->innocuous )
     rc = sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
   if( rc == SQLITE_OK && table_shape->direct_only )
