@@ -87,6 +87,12 @@ $(BUILD)/tests/fuzz_%: tests/fuzz/%.c tests/fuzz/replay.c $(TEST_OBJ)
 	@mkdir -p $(@D)
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< tests/fuzz/replay.c $(TEST_OBJ) -o $@ -lsqlite3 $(LIBS)
 
+# A program that loads the built extension as any other would.
+TESTS += $(BUILD)/tests/test_host
+$(BUILD)/tests/test_host: tests/host.c $(LIB)
+	@mkdir -p $(@D)
+	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -MMD -MP $< -o $@ -lcmocka -lsqlite3 -ldl -lm -pthread
+
 ## demo     build, and run ner() over a small table of sentences
 demo: deps
 	@$(MAKE) --no-print-directory $(LIB)
