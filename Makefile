@@ -35,7 +35,7 @@ LIB := $(BUILD)/ner.$(EXT)
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all deps demo test unit bench eval asan tsan oom fuzz format install clean help
+.PHONY: all deps demo test unit bench eval asan tsan valgrind oom fuzz format install clean help
 all: $(LIB)
 
 help:
@@ -124,6 +124,12 @@ tsan: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS="-O1 -g" \
 	  $(TSAN_TESTS:%=$(BUILD)-tsan/tests/%)
 	@BUILD=$(BUILD)-tsan ONLY="$(TSAN_TESTS)" TSAN_OPTIONS=die_after_fork=0:$(TSAN_OPTIONS) sh tests/run.sh
+
+## valgrind the built extension in the shell and in a C host, under valgrind
+valgrind: deps
+	@command -v valgrind >/dev/null || sh tests/deps.sh valgrind
+	@$(MAKE) --no-print-directory $(LIB) $(BUILD)/tests/test_host
+	@BUILD=$(BUILD) LONG=1 sh tests/sh/valgrind.sh
 
 ## oom      every SQL function with every single allocation failing, and all from it on
 oom: deps

@@ -3,7 +3,7 @@
 ** files and threads finds them as they were. Also what a long life does: loading, opening and
 ** closing by the thousand without growth.
 **
-**     build/tests/test_host [EXTENSION]
+**     build/tests/test_host [EXTENSION [TESTS]]     TESTS: a pattern such as '*thousand'
 **
 ** It loads the built extension as any program does, and knows nothing else of the library. Linked
 ** with the system's SQLite, or (tests/sh/sqlite_versions.sh) with one compiled in. HOST_CYCLES is
@@ -410,6 +410,7 @@ int main(int argc, char **argv) {
   const char *build = getenv("BUILD");
   static char path[300];
   int rc;
+  if( argc > 2 ) cmocka_set_test_filter(argv[2]);
   if( argc > 1 ) {
     extension = argv[1];
   } else if( build ) {
