@@ -24,6 +24,10 @@
 ** fits one chunk never wakes a worker. */
 #define CHUNK_BYTES ((size_t)64 * 1024)
 
+/* A long text is tokenised in stretches of this many bytes, 20 to 80 ms each, between which an
+** interrupt is felt. */
+#define STRETCH_BYTES ((size_t)1024 * 1024)
+
 /* Below this many tokens a batch costs nearly as much as one of this many, because
 ** reading the weights dominates: for less, no further thread gets a batch. */
 #define LANE_MIN_TOK 64
@@ -94,18 +98,50 @@ static int tokenise_words(const struct ner_tokenizer *tokenizer, const struct ne
   return NER_OK;
 }
 
+/* Where a stretch that begins at `begin` ends: before a blank, which is no part of any token. */
+static size_t stretch_end(const struct ner_input *input, size_t begin) {
+  size_t end = begin + STRETCH_BYTES;
+  while( end < input->n_bytes && input->utf8[end] != ' ' && input->utf8[end] != '\n' ) end++;
+  return end < input->n_bytes ? end : input->n_bytes;
+}
+
+/* Only the thread that started the run, rank 0, may ask whether to stop. */
+static int tokenise_text(const struct run *run, const struct ner_input *input, int rank,
+                         struct ner_tokens *tokens, struct ner_err *err) {
+  const struct ner_tokenizer *tokenizer = run->model->tokenizer;
+  uint32_t next_word = 0, base_cp = 0;
+  if( input->n_bytes <= STRETCH_BYTES || input->n_bytes > UINT32_MAX )
+    return ner_tokenize(tokenizer, input->utf8 ? input->utf8 : "", input->n_bytes, 0, tokens, NULL,
+                        err);
+  for( size_t begin = 0, end; begin < input->n_bytes; begin = end ) {
+    const char *stretch = input->utf8 + begin;
+    size_t first = tokens->n;
+    int code;
+    end = stretch_end(input, begin);
+    code = ner_tokenize(tokenizer, stretch, end - begin, next_word, tokens, &next_word, err);
+    if( code == NER_OK && rank == 0 && end < input->n_bytes && ner_stop_asked(run->stop) )
+      code = ner_fail(err, NER_INTERRUPT, "interrupted");
+    if( code ) return code;
+    for( size_t i = first; i < tokens->n; i++ ) {
+      struct ner_token *token = &tokens->token[i];
+      token->start_byte += (uint32_t)begin, token->end_byte += (uint32_t)begin;
+      token->start += base_cp, token->end += base_cp;
+    }
+    base_cp += ner_utf8_count(stretch, (uint32_t)(end - begin));
+  }
+  return NER_OK;
+}
+
 static void tokenise_chunk(void *arg, int job, int rank) {
   struct run *run = arg;
   const struct ner_tokenizer *tokenizer = run->model->tokenizer;
-  (void)rank;
   for( size_t i = run->chunk.at[job]; i < run->chunk.at[job + 1]; i++ ) {
     const struct ner_input *input = &run->inputs[i];
     struct ner_output *output = &run->outputs[i];
     if( input->word )
       tokenise_words(tokenizer, input, &output->tokens, &output->err);
     else
-      ner_tokenize(tokenizer, input->utf8 ? input->utf8 : "", input->n_bytes, 0, &output->tokens,
-                   NULL, &output->err);
+      tokenise_text(run, input, rank, &output->tokens, &output->err);
     if( !output->err.code && output->tokens.n > UINT32_MAX )
       ner_fail(&output->err, NER_ERROR, "a text of %zu tokens; split it", output->tokens.n);
   }
@@ -131,8 +167,11 @@ static int tokenise_all(struct run *run, struct ner_err *err) {
   if( cut(&run->chunk, run->n_inputs) ) return ner_fail_nomem(err);
   code = ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->stop);
   if( code ) return ner_fail(err, code, "interrupted");
-  for( size_t i = 0; i < run->n_inputs; i++ )
-    if( run->outputs[i].err.code == NER_NOMEM ) return ner_fail_nomem(err);
+  for( size_t i = 0; i < run->n_inputs; i++ ) {
+    code = run->outputs[i].err.code;
+    if( code == NER_NOMEM ) return ner_fail_nomem(err);
+    if( code == NER_INTERRUPT ) return ner_fail(err, code, "interrupted");
+  }
   return NER_OK;
 }
 

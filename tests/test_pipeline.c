@@ -487,6 +487,43 @@ static void test_interrupt(void **state) {
   ner_pool_stop();
 }
 
+/* A text beyond a megabyte is tokenised in stretches, which nobody can tell: blanks of every kind,
+** letters of many bytes, broken UTF-8 and a word without end lie where one might be cut. */
+static void test_stretches(void **state) {
+  static const char *const pieces[] = {"Anna", "\xC3\xA9", "\xE2\x80\x83", "\xF0\x9F\x98\x80", "\xC3", "[SEP]",
+                                       "\n",   " ",        "e\xCC\x81",    "\t",               ".",    "\xE2\x80"};
+  enum { MEGABYTE = 1024 * 1024, LONG = 5 * MEGABYTE / 2 };
+  struct ner_model *model = open_minute();
+  char *text = malloc(LONG + 16);
+  size_t n = 0, endless = 2 * MEGABYTE - 1000;
+  struct ner_tokens want = {0};
+  struct ner_output out = {0};
+  struct ner_err err = {0};
+  struct stopper s = {.caller = pthread_self(), .limit = 1};
+  struct ner_stop stop = {ask, &s};
+  (void)state;
+  assert_non_null(text);
+  while( n < LONG ) {
+    const char *piece = n > endless && n < endless + 2000 ? "a" : pieces[dice(12)];
+    memcpy(text + n, piece, strlen(piece));
+    n += strlen(piece);
+  }
+  assert_int_equal(ner_tokenize(model->tokenizer, text, n, 0, &want, NULL, &err), NER_OK);
+  run(model, &(struct ner_input){.utf8 = text, .n_bytes = n}, 1, &out);
+  assert_int_equal(out.tokens.n, want.n);
+  assert_memory_equal(out.tokens.token, want.token, want.n * sizeof *want.token);
+  ner_output_free(&out);
+  ner_tokens_free(&want);
+  assert_int_equal(ner_pipeline_run(model, &(struct ner_input){.utf8 = text, .n_bytes = n}, 1, &first,
+                                    false, &out, &stop, &err),
+                   NER_INTERRUPT);
+  assert_int_equal(s.asked, 1);
+  ner_output_free(&out);
+  free(text);
+  ner_model_unref(model);
+  ner_pool_stop();
+}
+
 /* A pass is given up between its layers, alone and in a team; the session is as good as before. */
 static void test_interrupt_between_layers(void **state) {
   struct tiny shape = tiny_distilbert();
@@ -675,6 +712,7 @@ int main(void) {
       cmocka_unit_test(test_words),
       cmocka_unit_test(test_what_is_kept),
       cmocka_unit_test(test_interrupt),
+      cmocka_unit_test(test_stretches),
       cmocka_unit_test(test_interrupt_between_layers),
       cmocka_unit_test(test_interrupt_between_teams),
       cmocka_unit_test(test_damaged_weights),

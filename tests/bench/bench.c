@@ -5,6 +5,7 @@
 **               [-n LINES] [-d IDS] [-r ROUNDS] [-s]
 **   build/bench -q ...                      ner_query() beside packed batches (tables.c)
 **   build/bench -w query|enrich -n ROWS ... memory while so many rows go by
+**   build/bench -w interrupts -n BYTES [-x WHAT] ...  how soon they are felt
 **
 ** Every shape "B x T" is B texts of T tokens ([CLS] and [SEP] counted), made of words that are one
 ** piece each; "sentences" are 512 such texts of 4 to 48 tokens, 26 in the mean, in no order. A
@@ -203,14 +204,16 @@ static struct texts read_lines(const char *path, size_t limit) {
 
 /* What -q and -w ask for. */
 static void run_tables(const char *path, enum ner_precision precision, const char *file,
-                       size_t lines, int rounds, const char *memory_of) {
+                       size_t lines, int rounds, const char *of, const char *only) {
   const char *name = path ? "bench" : NULL;
   struct ner_err err = {0};
   struct ner_model *model = NULL;
   if( path && ner_registry_load(name, path, precision, &err) ) bench_die("model", err.msg);
   if( ner_registry_get(name, &model, &err) ) bench_die("model", err.msg);
-  if( memory_of ) {
-    bench_memory(name, lines, strcmp(memory_of, "enrich") == 0);
+  if( of && strcmp(of, "interrupts") == 0 ) {
+    bench_interrupts(name, lines, only);
+  } else if( of ) {
+    bench_memory(name, lines, strcmp(of, "enrich") == 0);
   } else {
     struct texts t = file ? read_lines(file, lines) : sentences(model, lines < 3000 ? lines : 3000);
     printf("model %s, %s, %d thread(s): ", model->path, ner_precision_name(model->precision),
@@ -225,7 +228,7 @@ static void run_tables(const char *path, enum ner_precision precision, const cha
 int main(int argc, char **argv) {
   static const int shapes[][2] = {{1, 16}, {1, 32},  {1, 64},  {1, 128}, {1, 512},
                                   {8, 32}, {32, 16}, {32, 32}, {16, 128}};
-  const char *path = NULL, *file = NULL, *only = NULL, *dump = NULL, *memory_of = NULL;
+  const char *path = NULL, *file = NULL, *only = NULL, *dump = NULL, *tables_of = NULL;
   enum ner_precision precision = NER_PRECISION_FILE;
   int option, rounds = 9, threads = 0;
   size_t lines = 1000000;
@@ -251,14 +254,14 @@ int main(int argc, char **argv) {
       case 'r': rounds = atoi(optarg) > 0 ? atoi(optarg) : 1; break;
       case 's': bench.terse = true; break;
       case 'q': tables = true; break;
-      case 'w': memory_of = optarg; break;
+      case 'w': tables_of = optarg; break;
       default: return 2;
     }
   }
   if( !(kernels = ner_kernels_get(&err)) ) bench_die("kernels", err.msg);
   threads = ner_pool_threads(threads);
-  if( tables || memory_of ) {
-    run_tables(path, precision, file, lines, rounds, memory_of);
+  if( tables || tables_of ) {
+    run_tables(path, precision, file, lines, rounds, tables_of, only);
     return 0;
   }
 

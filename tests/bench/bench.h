@@ -22,5 +22,8 @@ double bench_peak(bool int8);
 void bench_query(struct ner_model *model, const char *name, struct ner_input *inputs, size_t n,
                  int rounds);
 void bench_memory(const char *name, size_t n_rows, bool enrich);
+/* How soon an interrupt is felt by everything that takes its time over n_bytes of text; NULL or one of
+** them. */
+void bench_interrupts(const char *name, size_t n_bytes, const char *only);
 
 #endif

@@ -3,14 +3,18 @@
 ** of, and how memory behaves while many rows go by.
 **
 ** The two runs of a ratio take turns, over the same different texts (ner_query() labels equal ones
-** once, which would flatter it), so that a moment of other work on the machine hits both.
+** once, which would flatter it), so that a moment of other work on the machine hits both. And how
+** soon an interrupt is felt.
 */
 #include "bench.h"
 
+#include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "registry.h"
@@ -135,4 +139,89 @@ void bench_memory(const char *name, size_t n_rows, bool enrich) {
   sqlite3_free(sql);
   sqlite3_close(db);
   unlink(path);
+}
+
+/* ---- interrupts ---- */
+
+struct interrupter {
+  sqlite3 *db;
+  double after, at; /* seconds: to wait; when it was */
+};
+
+static void *interrupt(void *arg) {
+  struct interrupter *i = arg;
+  struct timespec wait = {(time_t)i->after, (long)((i->after - floor(i->after)) * 1e9)};
+  nanosleep(&wait, NULL);
+  i->at = bench_seconds();
+  sqlite3_interrupt(i->db);
+  return NULL;
+}
+
+/* Runs it through, and then again with an interrupt at ever later moments of its time: how long
+** each was in being felt. */
+static void measure_interrupts(sqlite3 *db, const char *what, const char *sql) {
+  enum { MOMENTS = 12 };
+  sqlite3_stmt *statement = NULL;
+  double late[MOMENTS], start = bench_seconds(), whole;
+  int n = 0;
+  run_sql(db, sql);
+  whole = bench_seconds() - start;
+  if( sqlite3_prepare_v2(db, sql, -1, &statement, NULL) ) bench_die(sql, sqlite3_errmsg(db));
+  for( int i = 0; i < MOMENTS; i++ ) {
+    struct interrupter interrupter = {db, whole * (i + 0.5) / MOMENTS, 0};
+    pthread_t thread;
+    int rc;
+    if( strstr(sql, "ner_enrich") ) /* all is due again */
+      run_sql(db, "UPDATE docs SET body = body || '.'");
+    if( pthread_create(&thread, NULL, interrupt, &interrupter) ) bench_die("thread", "no more");
+    while( (rc = sqlite3_step(statement)) == SQLITE_ROW ) {}
+    start = bench_seconds();
+    pthread_join(thread, NULL);
+    if( rc == SQLITE_INTERRUPT ) late[n++] = (start - interrupter.at) * 1e3;
+    sqlite3_reset(statement);
+  }
+  sqlite3_finalize(statement);
+  qsort(late, (size_t)n, sizeof *late, by_value);
+  printf("%-10s %6.0f ms in all; interrupted %2d times: median %4.0f, longest %4.0f ms\n", what,
+         whole * 1e3, n, n ? late[n / 2] : 0, n ? late[n - 1] : 0);
+  fflush(stdout);
+}
+
+void bench_interrupts(const char *name, size_t n_bytes, const char *only) {
+  static const struct {
+    const char *what, *sql;
+  } queries[] = {
+      {"ner", "SELECT count(*) FROM ner((SELECT text FROM long), %Q)"},
+      {"ner_tokens", "SELECT count(*) FROM ner_tokens((SELECT text FROM long), %Q)"},
+      {"ner_words", "SELECT count(*) FROM ner_words((SELECT words FROM long), %Q)"},
+      {"ner_json", "SELECT length(ner_json((SELECT text FROM long), %Q))"},
+      {"ner_redact", "SELECT length(ner_redact((SELECT text FROM long), NULL, %Q))"},
+      {"ner_html", "SELECT length(ner_html((SELECT text FROM long), %Q))"},
+      {"IN", "SELECT count(*) FROM ner WHERE text IN (SELECT body FROM docs) AND model = %Q"},
+      {"ner_query", "SELECT count(*) FROM ner_query('SELECT id, body FROM docs', %Q)"},
+      {"ner_enrich", "SELECT count(*) FROM ner_enrich('docs', 'body', %Q)"},
+  };
+  sqlite3 *db = open_db(":memory:");
+  char *sql = sqlite3_mprintf("CREATE TABLE long AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL"
+                              " SELECT i + 1 FROM c WHERE i < %d), w(text) AS (SELECT group_concat("
+                              "'Angela met ' || i || ' people of Reuters in Berlin', ' ') FROM c)"
+                              " SELECT text, '[\"' || replace(text, ' ', '\",\"') || '\"]' AS words"
+                              " FROM w",
+                              (int)(n_bytes / 44));
+  run_sql(db, sql);
+  sqlite3_free(sql);
+  sql = sqlite3_mprintf("CREATE TABLE docs AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+                        " FROM c WHERE i < %d) SELECT i AS id, 'Angela met ' || i || ' people of"
+                        " Reuters in Berlin' AS body FROM c",
+                        (int)(n_bytes / 44));
+  run_sql(db, sql);
+  sqlite3_free(sql);
+  printf("%zu bytes of text, or as many in a table\n", n_bytes);
+  for( size_t i = 0; i < sizeof queries / sizeof *queries; i++ ) {
+    if( only && strcmp(only, queries[i].what) != 0 ) continue;
+    sql = sqlite3_mprintf(queries[i].sql, name);
+    measure_interrupts(db, queries[i].what, sql);
+    sqlite3_free(sql);
+  }
+  sqlite3_close(db);
 }
