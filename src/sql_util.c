@@ -98,6 +98,29 @@ int ner_sql_model(sqlite3_value *value, struct ner_model **out, struct ner_err *
   return ner_registry_get(name, out, err);
 }
 
+static const char *skip_digits(const char *s, int *n) {
+  for( ; *s >= '0' && *s <= '9'; s++ ) ++*n;
+  return s;
+}
+static const char *skip_blanks(const char *s) {
+  while( *s == ' ' || (*s >= '\t' && *s <= '\r') ) s++;
+  return s;
+}
+
+/* What SQLite takes for a number in full. Not sqlite3_value_numeric_type(): in 3.52 and 3.53 that
+** crashes on a value that came from sqlite3_value_dup(), as ours do. */
+static bool is_number(struct ner_slice text) {
+  const char *s = skip_blanks(text.utf8);
+  int n = 0, n_exponent = 0;
+  s = skip_digits(*s == '-' || *s == '+' ? s + 1 : s, &n);
+  if( *s == '.' ) s = skip_digits(s + 1, &n);
+  if( n > 0 && (*s == 'e' || *s == 'E') ) {
+    s = skip_digits(s[1] == '-' || s[1] == '+' ? s + 2 : s + 1, &n_exponent);
+    if( n_exponent == 0 ) return false;
+  }
+  return n > 0 && skip_blanks(s) == text.utf8 + text.n_bytes;
+}
+
 int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct ner_options *out,
                     struct ner_err *err) {
   memset(out, 0, sizeof *out);
@@ -108,13 +131,14 @@ int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct
     if( rc != NER_OK ) return rc;
   }
   if( !ner_sql_is_null(threshold) ) {
-    int type = sqlite3_value_numeric_type(threshold);
+    struct ner_slice text;
+    int type = sqlite3_value_type(threshold);
     if( type != SQLITE_INTEGER && type != SQLITE_FLOAT ) {
-      struct ner_slice text;
       int rc = ner_sql_text(threshold, "the threshold", &text, err);
       if( rc != NER_OK ) return rc;
-      return ner_fail(err, NER_ERROR, "the threshold '%.40s' is not a number; give one from 0 to 1",
-                      text.utf8);
+      if( !is_number(text) )
+        return ner_fail(err, NER_ERROR,
+                        "the threshold '%.40s' is not a number; give one from 0 to 1", text.utf8);
     }
     out->threshold = sqlite3_value_double(threshold);
     if( !(out->threshold >= 0 && out->threshold <= 1) )

@@ -236,8 +236,12 @@ static void loading_changes_nothing(void **state) {
   struct host before, after;
   sqlite3 *db = NULL;
   char *message = NULL;
+  sigset_t all, old;
   assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
   sqlite3_enable_load_extension(db, 1);
+  /* OpenBLAS starts its threads while it is being loaded, with the mask of this one. */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
   look(&before);
   if( sqlite3_load_extension(db, extension, NULL, &message) ) fail_msg("%s", message);
   look(&after);
@@ -249,6 +253,7 @@ static void loading_changes_nothing(void **state) {
   same(&before, &after);
   free_look(&before);
   free_look(&after);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* A full set of signals that our threads leave to the host. */
@@ -297,7 +302,6 @@ static void signals_are_the_hosts(void **state) {
   struct sigaction action = {.sa_handler = note_thread, .sa_flags = SA_RESTART};
   pthread_t sender;
   sqlite3 *db = open_db(":memory:");
-  int before = open_to_signals(); /* this one, and those that OpenBLAS has started by itself */
   main_thread = getpid();
   run(db, "SELECT ner_threads(4), ner_load('tiny', '" TINY "')");
   sigaction(SIGUSR1, &action, NULL);
@@ -309,7 +313,7 @@ static void signals_are_the_hosts(void **state) {
   atomic_store(&stop_sending, true);
   pthread_join(sender, NULL);
   run(db, "SELECT ner_unload('tiny')");
-  assert_int_equal(open_to_signals(), before);
+  assert_int_equal(open_to_signals(), 1); /* this one */
   assert_true(atomic_load(&handled) > 0);
   assert_int_equal(atomic_load(&handled_elsewhere), 0);
   sqlite3_close(db);
