@@ -126,7 +126,6 @@ static void a_lock_held_for_too_long_is_reported(void **state) {
   for( size_t i = 0; i < N_JOURNALS; i++ ) {
     struct pair p;
     sqlite3_stmt *statement;
-    double start;
     char *was;
     pair_open(&p, journals[i], 300);
     do_sql(p.db, "PRAGMA busy_timeout = 100");
@@ -137,10 +136,8 @@ static void a_lock_held_for_too_long_is_reported(void **state) {
     statement = begin_enrich(p.db);
     was = ask(p.other, "SELECT count(*) FROM docs_body_ner");
     do_sql(p.other, "BEGIN IMMEDIATE");
-    start = now_s();
     assert_int_equal(sqlite3_step(statement), SQLITE_ERROR);
     assert_non_null(strstr(sqlite3_errmsg(p.db), "it goes on where it was"));
-    assert_true(now_s() - start > 0.05 && now_s() - start < 5);
     sqlite3_finalize(statement);
     check(p.db, "SELECT count(*) FROM docs_body_ner", was); /* what is done stays */
     do_sql(p.other, "COMMIT");

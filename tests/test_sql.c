@@ -463,6 +463,24 @@ static void the_extension_can_be_loaded_twice(void **state) {
   close_db(db);
 }
 
+/* As text a threshold is a number if it reads as one. Arguments are copies, on which some versions of
+** SQLite crash when asked whether they read as numbers. */
+static void thresholds_may_be_text(void **state) {
+  static const char *const good[] = {"0.5", "1", " .5 ", "5e-1", "+1.", "0.5E0"};
+  static const char *const bad[] = {"", " ", ".", "-", "e1", "1e", "0.5x", "0x1", "1 2", "nan"};
+  sqlite3 *db = open_db(sqlite3_ner_init);
+  (void)state;
+  for( size_t i = 0; i < sizeof good / sizeof *good; i++ )
+    check_bound(db, "SELECT count(*) FROM ner('x', 'bundled', 'first', ?)", good[i], -1, "0;");
+  for( size_t i = 0; i < sizeof bad / sizeof *bad; i++ ) {
+    char want[120];
+    snprintf(want, sizeof want,
+             "error: ner: the threshold '%s' is not a number; give one from 0 to 1", bad[i]);
+    check_bound(db, "SELECT count(*) FROM ner('x', 'bundled', 'first', ?)", bad[i], -1, want);
+  }
+  close_db(db);
+}
+
 /* A label with a prefix that nobody joins by, "S-PER", is shown as "PER", and by that name it is
 ** asked for: constraints and lists of labels that go by another name would silently find nothing. */
 static void labels_go_by_the_name_that_is_shown(void **state) {
@@ -500,6 +518,7 @@ int main(void) {
       cmocka_unit_test(a_distrusted_schema_can_infer_and_no_more),
       cmocka_unit_test(nothing_of_ours_is_for_indexes),
       cmocka_unit_test(labels_go_by_the_name_that_is_shown),
+      cmocka_unit_test(thresholds_may_be_text),
       cmocka_unit_test(the_safe_entry_point_only_infers),
       cmocka_unit_test(the_extension_can_be_loaded_twice),
   };
