@@ -37,6 +37,7 @@ static void make_labels(struct ner_model *model, struct fuzz_bytes *in) {
     struct fuzz_bytes name = fuzz_until(in, 0xFF);
     const uint8_t *nul = name.n ? memchr(name.at, 0, name.n) : NULL;
     size_t n_name = nul ? (size_t)(nul - name.at) : name.n;
+    if( n_name > NER_MAX_LABEL_BYTES ) n_name = NER_MAX_LABEL_BYTES;
     check(ner_labels_set(model, i, n_name ? (const char *)name.at : "", n_name, "labels", &err) ==
           NER_OK);
   }
