@@ -6,8 +6,8 @@
 # times (default 3); the best tokens/s of a row is taken within a run, as onnxruntime's script
 # prints it, and the median over the runs is shown with the ratio ours/theirs. Ours includes the
 # tokenizer and the spans; theirs gets ids. "sentences" are texts of many lengths: packed without
-# padding by us, sorted, padded and batched by them, at the best of five batch sizes. With TEXTS
-# set to a file the sentences are its lines.
+# padding by us, sorted, padded and batched by them, at the best of four batch sizes. With TEXTS
+# set to a file the sentences are its lines; PRECISION and THREADS choose among the runs.
 set -eu
 cd "$(dirname "$0")/../.."
 : "${PEERS:?set PEERS to the folder of the peers}"
@@ -17,8 +17,8 @@ build=${BUILD:-build}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-for precision in f32 int8; do
-  for threads in 1 $(nproc); do
+for precision in ${PRECISION:-f32 int8}; do
+  for threads in ${THREADS:-1 $(nproc)}; do
     : >"$tmp/ours" >"$tmp/theirs"
     for run in $(seq "$runs"); do
       "$build/bench" -m "$PEERS/models/full" -p "$precision" -t "$threads" -s -r 3 -d "$tmp/ids" \
