@@ -207,8 +207,6 @@ static int apply(const struct ner_enrich_target *t, struct ner_enrich_work *work
   int rc = NER_OK;
   if( f->fresh )
     for( int i = 0; i < NER_ENRICH_TABLES && rc == NER_OK; i++ ) rc = create(t, work, i, err);
-  for( int i = NER_ENRICH_BY_ROW; i < NER_ENRICH_INSERT && rc == NER_OK; i++ )
-    rc = create(t, work, i, err);
   for( int i = NER_ENRICH_INSERT; i < NER_ENRICH_MADE && f->set_triggers && rc == NER_OK; i++ ) {
     rc = drop_trigger(t, work, i, err);
     if( rc == NER_OK ) rc = create(t, work, i, err);
@@ -220,6 +218,10 @@ static int apply(const struct ner_enrich_target *t, struct ner_enrich_work *work
   if( rc == NER_OK ) rc = set_state(t, work, "column", t->column, err);
   if( rc == NER_OK ) rc = set_state(t, work, "model", model_name, err);
   if( rc == NER_OK ) rc = set_state(t, work, "settings", settings, err);
+  /* Last: from here on an interrupt can no longer be undone inside a caller's transaction (see
+  ** keep_abandon), and what is there is whole but for indexes, which the next call makes. */
+  for( int i = NER_ENRICH_BY_ROW; i < NER_ENRICH_INSERT && rc == NER_OK; i++ )
+    rc = create(t, work, i, err);
   return rc;
 }
 

@@ -150,8 +150,18 @@ int ner_enrich_exec(struct ner_enrich_work *work, char *sql, struct ner_err *err
 
 /* ---- transactions ---- */
 
+/* Never meant to run (see ner_enrich_rollback); if it does it changes nothing of note. Anew for each
+** transaction: whoever makes an index has all statements prepared so far parsed again when they
+** next run, and that, too, an interrupt forbids. */
+static int keep_abandon(struct ner_enrich_work *work, struct ner_err *err) {
+  sqlite3_finalize(work->abandon);
+  return ner_enrich_prepare(work, "PRAGMA temp.user_version = 0", &work->abandon, err);
+}
+
 int ner_enrich_begin(struct ner_enrich_work *work, bool to_write, struct ner_err *err) {
   const char *sql = to_write ? "BEGIN IMMEDIATE" : "BEGIN";
+  int rc = work->db == work->host ? keep_abandon(work, err) : NER_OK;
+  if( rc != NER_OK ) return rc;
   if( work->beside && sqlite3_txn_state(work->host, work->host_schema) == SQLITE_TXN_WRITE )
     return ner_fail(err, NER_ERROR,
                     "this connection has begun to write to the database while ner_enrich was under"
@@ -285,8 +295,6 @@ static int use_host(struct ner_enrich_work *work, struct ner_err *err) {
   work->sqlite_waits = host_pragma(work->host, "PRAGMA busy_timeout", 0) > 0;
   work->schema = sqlite3_mprintf("%s", work->host_schema);
   if( !work->schema ) return ner_fail_nomem(err);
-  /* Never meant to run (see ner_enrich_rollback); if it does it changes nothing of note. */
-  sqlite3_prepare_v2(work->db, "PRAGMA temp.user_version = 0", -1, &work->abandon, NULL);
   return NER_OK;
 }
 

@@ -92,7 +92,9 @@ static void *hold(void *arg) {
   int rc = sqlite3_exec(h->db, h->sql, NULL, NULL, NULL);
   pthread_barrier_wait(&h->holds);
   sqlite3_sleep(h->ms);
-  if( rc == SQLITE_OK ) rc = sqlite3_exec(h->db, "COMMIT", NULL, NULL, NULL);
+  if( rc != SQLITE_OK ) return h;
+  /* Somebody who just looks into the file, for a moment, keeps a COMMIT out. */
+  while( (rc = sqlite3_exec(h->db, "COMMIT", NULL, NULL, NULL)) == SQLITE_BUSY ) sqlite3_sleep(1);
   return rc == SQLITE_OK ? NULL : h;
 }
 
