@@ -51,7 +51,7 @@ const struct ner_entities *ner_sql_batch_found(const struct ner_sql_batch *batch
 ** the seconds that the last batch took, as much as takes about half a second, within bounds that
 ** keep memory small and progress visible. A row counts for itself, too: many empty texts must not
 ** add up. */
-#define NER_SQL_BATCH_MAX_BYTES ((size_t)2 * 1024 * 1024)
+#define NER_SQL_BATCH_MAX_BYTES ((size_t)512 * 1024)
 #define NER_SQL_BATCH_ROW_BYTES 32
 size_t ner_sql_batch_resize(size_t max_bytes, double seconds);
 
