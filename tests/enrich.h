@@ -21,6 +21,13 @@ TEST_UNUSED void load_models(void) {
     fail_msg("%s", err.msg);
 }
 
+/* What a group of tests begins with. */
+TEST_UNUSED int begin_models(void **state) {
+  unsetenv("NER_MODEL");
+  load_models();
+  return 0;
+}
+
 /* A connection without the extension: somebody else's program. */
 TEST_UNUSED sqlite3 *open_plain(const char *path) {
   sqlite3 *db = NULL;

@@ -482,12 +482,6 @@ static void undone_it_leaves_nothing(void **state) {
   close_db(db);
 }
 
-static int setup(void **state) {
-  unsetenv("NER_MODEL");
-  load_models();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(entities_are_those_of_ner),
@@ -512,5 +506,5 @@ int main(void) {
       cmocka_unit_test(a_renamed_table_is_another),
       cmocka_unit_test(undone_it_leaves_nothing),
   };
-  return cmocka_run_group_tests(tests, setup, NULL);
+  return cmocka_run_group_tests(tests, begin_models, NULL);
 }

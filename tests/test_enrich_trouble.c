@@ -668,12 +668,6 @@ static void a_statement_can_be_run_again(void **state) {
   pair_close(&p);
 }
 
-static int setup(void **state) {
-  unsetenv("NER_MODEL");
-  load_models();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(nobody_is_kept_out),
@@ -701,5 +695,5 @@ int main(void) {
       cmocka_unit_test(waiting_for_a_lock_can_be_interrupted),
       cmocka_unit_test(a_statement_can_be_run_again),
   };
-  return cmocka_run_group_tests(tests, setup, NULL);
+  return cmocka_run_group_tests(tests, begin_models, NULL);
 }

@@ -8,30 +8,13 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "model_internal.h"
+#include "labels.h"
 #include "path.h"
 
 #define MAX_UNITS 5
 
 static const char *const bio[] = {"O", "B-PER", "I-PER", "B-ORG", "I-ORG", NULL};
 static const char *const mixed[] = {"I-LOC", "PER", "O", "B-ORG", "I-ORG", NULL}; /* no B-LOC */
-
-static void open_labels(struct ner_model *model, const char *const *labels) {
-  struct ner_err err = {0};
-  int64_t n = 0;
-  memset(model, 0, sizeof *model);
-  while( labels[n] ) n++;
-  assert_int_equal(ner_labels_new(model, n, "test", &err), NER_OK);
-  for( int64_t i = 0; i < n; i++ )
-    assert_int_equal(ner_labels_set(model, i, labels[i], strlen(labels[i]), "test", &err), NER_OK);
-  assert_int_equal(ner_labels_finish(model, "test", &err), NER_OK);
-}
-
-static void close_labels(struct ner_model *model) {
-  for( int32_t i = 0; i < model->config.n_labels; i++ ) NER_FREE(model->label[i].name);
-  NER_FREE(model->label);
-  NER_FREE(model->labels_json);
-}
 
 /* The rule in words: I-ORG only goes on with B-ORG or I-ORG, I-PER likewise; in
 ** `mixed` I-LOC is free, for there is no B-LOC. */

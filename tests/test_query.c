@@ -460,12 +460,6 @@ static void plans_are_sensible(void **state) {
   close_db(db);
 }
 
-static int setup(void **state) {
-  unsetenv("NER_MODEL");
-  load_models();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(many_are_as_one_by_one),
@@ -483,5 +477,5 @@ int main(void) {
       cmocka_unit_test(connections_do_not_disturb_each_other),
       cmocka_unit_test(plans_are_sensible),
   };
-  return cmocka_run_group_tests(tests, setup, NULL);
+  return cmocka_run_group_tests(tests, begin_models, NULL);
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "model_internal.h"
+#include "labels.h"
 #include "spans.h"
 
 #define FIRST   NER_AGGREGATION_FIRST
@@ -44,21 +44,13 @@ static void open_model(struct ner_model *model, const char *const *labels) {
   static const struct ner_text_rules rules = {.clean_text = true, .split_cjk = true};
   struct ner_vocab *vocab = NULL;
   struct ner_err err = {0};
-  int64_t n = 0;
-  memset(model, 0, sizeof *model);
-  while( labels[n] ) n++;
-  assert_int_equal(ner_labels_new(model, n, "test", &err), NER_OK);
-  for( int64_t i = 0; i < n; i++ )
-    assert_int_equal(ner_labels_set(model, i, labels[i], strlen(labels[i]), "test", &err), NER_OK);
-  assert_int_equal(ner_labels_finish(model, "test", &err), NER_OK);
+  open_labels(model, labels);
   assert_int_equal(ner_vocab_from_lines(pieces, sizeof pieces - 1, "test", &vocab, &err), NER_OK);
   assert_int_equal(ner_tokenizer_new(vocab, &rules, "test", &model->tokenizer, &err), NER_OK);
 }
 
 static void close_model(struct ner_model *model) {
-  for( int32_t i = 0; i < model->config.n_labels; i++ ) NER_FREE(model->label[i].name);
-  NER_FREE(model->label);
-  NER_FREE(model->labels_json);
+  close_labels(model);
   ner_tokenizer_free(model->tokenizer);
 }
 
