@@ -24,7 +24,7 @@ else
 endif
 
 # SAN=address,undefined or SAN=thread builds with that sanitizer.
-NER_CFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -pthread $(WARN) -Iinclude -Isrc $(CPATHS)
+NER_CFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=off -pthread $(WARN) -Iinclude -Isrc $(CPATHS)
 LIBS := $(LDPATHS) -lutf8proc -lopenblas -lm -pthread
 
 BUNDLED := models/ner-small.safetensors

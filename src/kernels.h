@@ -5,8 +5,8 @@
 ** and kernels_arm.c overlay it for the instruction sets found at run time, in
 ** ascending order, each function with its own target attribute; all three are
 ** the same text (kernels_vector.h, kernels_vector_i8.h) over their own vector
-** type. Integer kernels equal the portable ones bit for bit; float ones within a
-** relative 1e-5.
+** type, and give the same bits whatever its width. Integer kernels equal the
+** portable ones bit for bit; float ones within a relative 1e-5.
 **
 ** One rule above all: a row's result never depends on the rows beside it nor on
 ** how the work was cut. So every output element is summed over k in one fixed

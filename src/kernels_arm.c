@@ -78,7 +78,7 @@ FN void v_store_n(float *p, V v, int n) {
   for( int i = 0; i < n; i++ ) p[i] = lanes[i];
 }
 FN float v_sum(V v) {
-  return vaddvq_f32(v);
+  return vaddv_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
 }
 FN float v_top(V v) {
   return vmaxnmvq_f32(v);

@@ -70,11 +70,8 @@ FN V v_exp2i(V n) {
   VI biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
 }
-/* VDIVPS takes ten cycles or more: an estimate good to 14 bits and one Newton step on the
-** quotient. */
 FN V v_div(V a, V b) {
-  V r = _mm512_rcp14_ps(b), q = v_mul(a, r);
-  return v_fma(v_fnma(q, b, a), r, q);
+  return _mm512_div_ps(a, b);
 }
 
 FN __mmask16 first_lanes(int n) {

@@ -10,15 +10,19 @@
 **                          accumulators fit the registers
 **   v_load v_store v_set v_add v_sub v_mul v_fma(a,b,c)=ab+c v_fnma=c-ab
 **   v_max v_min v_abs      v_max(a,b), v_min(a,b): b when a is NaN
-**   v_div(a,b)             a/b, good to 2 ulp
+**   v_div(a,b)             a/b, rounded as IEEE 754 says
 **   v_round, v_exp2i       to nearest even; 2^n for integral n in [-126,127]
 **   v_load_n(p,n,fill) v_store_n(p,v,n)   the first n < W lanes, others `fill`
-**   v_sum v_top            of all lanes, in an order of their own
+**   v_sum                  of all lanes: lane i and i + W/2 together, and so on down to one
+**   v_top                  the greatest of all lanes
 **   v_transpose(v)         of W vectors v[0..W)
 **   v_store_q(p,v,flip)    W integral floats in [-127,127] → bytes, XOR flip
 **
 ** A row is always worked on alone and in one order, so what it gives does not
-** depend on its neighbours.
+** depend on its neighbours. Nor does it depend on W: what is summed across a row is
+** summed in NER_PANEL lanes, lane i taking every NER_PANEL-th number from i on, be
+** they one register or four. So all vector units give the same bits, provided that the compiler
+** fuses no product and sum by itself (-ffp-contract=off).
 */
 
 /* Loops over registers must vanish, at -O2 too; of the one over k two steps are put together,
@@ -170,72 +174,101 @@ KERNEL static void gemm_f32(const float *x, int m, int ldx, const struct ner_lin
   }
 }
 
+/* Vector j of the panel at p that has n numbers left, n < NER_PANEL; lanes beyond are `fill`. */
+INLINE V load_part(const float *p, int n, int j, float fill) {
+  return n >= (j + 1) * W ? v_load(p + j * W) : n > j * W ? v_load_n(p + j * W, n - j * W, fill) : v_set(fill);
+}
+INLINE void store_part(float *p, int n, int j, V v) {
+  if( n >= (j + 1) * W )
+    v_store(p + j * W, v);
+  else if( n > j * W )
+    v_store_n(p + j * W, v, n - j * W);
+}
+
+/* The sum of NER_PANEL lanes: lane i and i + 8 together, then 4, 2 and 1 apart. */
+INLINE float panel_sum(const V *v) {
+  V sum[NV];
+  UNROLL for( int j = 0; j < NV; j++ ) sum[j] = v[j];
+  UNROLL for( int apart = NV / 2; apart > 0; apart /= 2 )
+    UNROLL for( int j = 0; j < apart; j++ ) sum[j] = v_add(sum[j], sum[j + apart]);
+  return v_sum(sum[0]);
+}
+
 KERNEL static void layer_norm(const float *x, int ldx, const float *residual, int ldr, int m, int n,
                               const float *gain, const float *bias, float eps, float *y, int ldy) {
-  const int tail = n % W, body = n - tail;
+  const int tail = n % NER_PANEL, body = n - tail;
   for( int i = 0; i < m; i++ ) {
     const float *in = x + (size_t)i * ldx;
     const float *add = residual ? residual + (size_t)i * ldr : NULL;
     float *out = y + (size_t)i * ldy;
-    V sum = v_set(0), var = v_set(0), last = v_set(0), mean, r, d;
-    float variance;
+    V sum[NV], var[NV], last[NV], mean, r, d;
     int k;
-    for( k = 0; k < body; k += W ) {
-      V v = v_load(in + k);
-      if( add ) v = v_add(v, v_load(add + k));
-      v_store(out + k, v);
-      sum = v_add(sum, v);
-    }
-    if( tail ) {
-      last = v_load_n(in + k, tail, 0);
-      if( add ) last = v_add(last, v_load_n(add + k, tail, 0));
-      v_store_n(out + k, last, tail);
-      sum = v_add(sum, last);
-    }
-    mean = v_set(v_sum(sum) / (float)n);
-    for( k = 0; k < body; k += W ) {
-      d = v_sub(v_load(out + k), mean);
-      var = v_fma(d, d, var);
-    }
-    if( tail ) {
-      d = v_sub(v_load_n(out + k, tail, v_sum(sum) / (float)n), mean);
-      var = v_fma(d, d, var);
-    }
-    variance = v_sum(var) / (float)n;
-    r = v_set(1 / sqrtf(variance + eps));
+    UNROLL for( int j = 0; j < NV; j++ ) sum[j] = var[j] = v_set(0);
+    for( k = 0; k < body; k += NER_PANEL )
+      UNROLL for( int j = 0; j < NV; j++ ) {
+        V v = v_load(in + k + j * W);
+        if( add ) v = v_add(v, v_load(add + k + j * W));
+        v_store(out + k + j * W, v);
+        sum[j] = v_add(sum[j], v);
+      }
+    if( tail )
+      UNROLL for( int j = 0; j < NV; j++ ) {
+        last[j] = load_part(in + k, tail, j, 0);
+        if( add ) last[j] = v_add(last[j], load_part(add + k, tail, j, 0));
+        store_part(out + k, tail, j, last[j]);
+        sum[j] = v_add(sum[j], last[j]);
+      }
+    mean = v_set(panel_sum(sum) / (float)n);
+    for( k = 0; k < body; k += NER_PANEL )
+      UNROLL for( int j = 0; j < NV; j++ ) {
+        d = v_sub(v_load(out + k + j * W), mean);
+        var[j] = v_fma(d, d, var[j]);
+      }
+    if( tail )
+      UNROLL for( int j = 0; j < NV; j++ ) {
+        d = v_sub(load_part(out + k, tail, j, panel_sum(sum) / (float)n), mean);
+        var[j] = v_fma(d, d, var[j]);
+      }
+    r = v_set(1 / sqrtf(panel_sum(var) / (float)n + eps));
     for( k = 0; k < body; k += W ) {
       d = v_mul(v_sub(v_load(out + k), mean), r);
       v_store(out + k, v_fma(d, v_load(gain + k), v_load(bias + k)));
     }
-    if( tail ) {
-      d = v_mul(v_sub(last, mean), r);
-      d = v_fma(d, v_load_n(gain + k, tail, 0), v_load_n(bias + k, tail, 0));
-      v_store_n(out + k, d, tail);
-    }
+    if( tail )
+      UNROLL for( int j = 0; j < NV; j++ ) {
+        d = v_mul(v_sub(last[j], mean), r);
+        d = v_fma(d, load_part(gain + k, tail, j, 0), load_part(bias + k, tail, j, 0));
+        store_part(out + k, tail, j, d);
+      }
   }
 }
 
 KERNEL static void softmax(float *x, int m, int n, int ld) {
-  const int tail = n % W, body = n - tail;
+  const int tail = n % NER_PANEL, body = n - tail;
   for( int i = 0; i < m; i++ ) {
     float *row = x + (size_t)i * ld;
-    V top = v_set(-INFINITY), sum = v_set(0), last = v_set(0), scale;
+    V top = v_set(-INFINITY), sum[NV], last[NV], scale;
     int k;
     for( k = 0; k < body; k += W ) top = v_max(v_load(row + k), top);
-    if( tail ) top = v_max(v_load_n(row + k, tail, -INFINITY), top);
+    if( tail )
+      UNROLL for( int j = 0; j < NV; j++ ) top = v_max(load_part(row + k, tail, j, -INFINITY), top);
     top = v_set(v_top(top));
-    for( k = 0; k < body; k += W ) {
-      V e = v_exp(v_sub(v_load(row + k), top));
-      v_store(row + k, e);
-      sum = v_add(sum, e);
-    }
-    if( tail ) {
-      last = v_exp(v_sub(v_load_n(row + k, tail, -INFINITY), top));
-      sum = v_add(sum, last);
-    }
-    scale = v_set(1 / v_sum(sum));
+    UNROLL for( int j = 0; j < NV; j++ ) sum[j] = v_set(0);
+    for( k = 0; k < body; k += NER_PANEL )
+      UNROLL for( int j = 0; j < NV; j++ ) {
+        V e = v_exp(v_sub(v_load(row + k + j * W), top));
+        v_store(row + k + j * W, e);
+        sum[j] = v_add(sum[j], e);
+      }
+    if( tail )
+      UNROLL for( int j = 0; j < NV; j++ ) {
+        last[j] = v_exp(v_sub(load_part(row + k, tail, j, -INFINITY), top));
+        sum[j] = v_add(sum[j], last[j]);
+      }
+    scale = v_set(1 / panel_sum(sum));
     for( k = 0; k < body; k += W ) v_store(row + k, v_mul(v_load(row + k), scale));
-    if( tail ) v_store_n(row + k, v_mul(last, scale), tail);
+    if( tail )
+      UNROLL for( int j = 0; j < NV; j++ ) store_part(row + k, tail, j, v_mul(last[j], scale));
   }
 }
 

@@ -82,6 +82,7 @@ EMU __m512i emu_set1_epi16(short x) {
 EMU_FLOAT2(emu_add_ps, a.f[k] + b.f[k])
 EMU_FLOAT2(emu_sub_ps, a.f[k] - b.f[k])
 EMU_FLOAT2(emu_mul_ps, a.f[k] * b.f[k])
+EMU_FLOAT2(emu_div_ps, a.f[k] / b.f[k])
 EMU_FLOAT2(emu_max_ps, a.f[k] > b.f[k] ? a.f[k] : b.f[k]) /* NaN: the second */
 EMU_FLOAT2(emu_min_ps, a.f[k] < b.f[k] ? a.f[k] : b.f[k])
 
@@ -103,12 +104,6 @@ EMU __m512 emu_abs_ps(__m512 va) {
 EMU __m512 emu_round_ps(__m512 va) {
   union emu a = {.ps = va};
   EMU_OUT(f, 16, nearbyintf(a.f[k]));
-  return out.ps;
-}
-EMU __m512 emu_rcp14_ps(__m512 va) {
-  union emu a = {.ps = va};
-  EMU_OUT(f, 16, 1 / a.f[k]);
-  for( int k = 0; k < 16; k++ ) out.u[k] &= ~0x1FFu; /* 14 bits of the 23 */
   return out.ps;
 }
 EMU __m256 emu_high_ps(__m512 va) {
@@ -236,6 +231,7 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_add_ps         emu_add_ps
 #define _mm512_sub_ps         emu_sub_ps
 #define _mm512_mul_ps         emu_mul_ps
+#define _mm512_div_ps         emu_div_ps
 #define _mm512_max_ps         emu_max_ps
 #define _mm512_min_ps         emu_min_ps
 #define _mm512_fmadd_ps       emu_fmadd_ps
@@ -249,7 +245,6 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_shuffle_ps emu_shuffle_ps
 #undef _mm512_shuffle_f32x4
 #define _mm512_shuffle_f32x4         emu_shuffle_f32x4
-#define _mm512_rcp14_ps              emu_rcp14_ps
 #define _mm512_castps512_ps256       emu_low_ps
 #undef _mm512_extractf32x8_ps
 #define _mm512_extractf32x8_ps(a, i) emu_high_ps(a)

@@ -1,8 +1,9 @@
 #!/bin/sh
 # determinism.sh - the bundled (int8) model finds the same entities, to the letter and in the same
 # places, at every level of instructions that this machine has, on one thread and on three.
-# Products of integers are exact at every level, but softmax and gelu are not: where two labels are
-# all but equally likely levels may differ, which in these texts they do not.
+# Vector units all give the same bits (tests/test_kernels.c). The portable and OpenBLAS's products of
+# floats round otherwise: where two labels are all but equally likely they may differ, which in these
+# texts they do not.
 #
 #     CONLL=path/to/valid.txt sh tests/sh/determinism.sh      a whole CoNLL file in place of a few texts
 set -u
