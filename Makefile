@@ -25,7 +25,7 @@ endif
 
 # SAN=address,undefined or SAN=thread builds with that sanitizer.
 NER_CFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) -std=gnu11 -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=off -pthread $(WARN) -Iinclude -Isrc $(CPATHS)
-LIBS := $(LDPATHS) -lutf8proc -lopenblas -lm -pthread
+LIBS := $(LDPATHS) -lutf8proc -lm -pthread
 
 BUNDLED := models/ner-small.safetensors
 SRC := sqlite-ner.c $(wildcard src/*.c)

@@ -223,6 +223,8 @@ const char *const ner_kernels_names[] = {"portable",   "openblas", "avx2",    "a
                                          "avx512vnni", "neon",     "neondot", NULL};
 enum { N_LEVELS = sizeof ner_kernels_names / sizeof *ner_kernels_names - 1 };
 
+enum { BLAS = 1 };
+
 static struct ner_kernels tables[N_LEVELS]; /* name NULL: not on this machine */
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
@@ -240,7 +242,7 @@ static void fill_tables(void) {
     tables[i] = portable;
     switch( i ) {
     case 0: there = true; break;
-    case 1: there = ner_kernels_blas(&tables[i]); break;
+    case BLAS: there = ner_kernels_blas(&tables[i]); break;
     case 2: there = ner_kernels_avx2(&tables[i], false); break;
     case 3: there = ner_kernels_avx2(&tables[i], true); break;
     case 4: there = ner_kernels_avx512(&tables[i], false); break;
@@ -252,10 +254,14 @@ static void fill_tables(void) {
   }
 }
 
+static bool usable(int i) {
+  return tables[i].name && (i != BLAS || ner_kernels_blas_load());
+}
+
 const struct ner_kernels *ner_kernels_level(const char *name) {
   pthread_once(&tables_once, fill_tables);
   for( int i = 0; i < N_LEVELS; i++ )
-    if( tables[i].name && strcmp(name, tables[i].name) == 0 ) return &tables[i];
+    if( strcmp(name, ner_kernels_names[i]) == 0 && usable(i) ) return &tables[i];
   return NULL;
 }
 
@@ -264,15 +270,18 @@ const struct ner_kernels *ner_kernels_get(struct ner_err *err) {
   const struct ner_kernels *best = NULL;
   char known[160] = "";
   pthread_once(&tables_once, fill_tables);
-  if( name ) best = ner_kernels_level(name);
+  if( name )
+    best = ner_kernels_level(name);
+  else
+    for( int i = N_LEVELS - 1; i >= 0 && !best; i-- )
+      if( usable(i) ) best = &tables[i];
+  if( best ) return best;
   for( int i = 0; i < N_LEVELS; i++ ) {
-    if( !tables[i].name ) continue;
-    if( !name ) best = &tables[i];
+    if( !usable(i) ) continue;
     if( i ) strcat(known, ", ");
     strcat(known, tables[i].name);
   }
-  if( !best )
-    ner_fail(err, NER_ERROR, "NER_CPU is '%.40s', which this machine cannot run; it can run %s",
-             name, known);
-  return best;
+  ner_fail(err, NER_ERROR, "NER_CPU is '%.40s', which this machine cannot run; it can run %s", name,
+           known);
+  return NULL;
 }

@@ -109,14 +109,15 @@ void ner_pack_f32(const float *w, int32_t n_out, int32_t n_in, float *packed);
 void ner_pack_i8(const float *w, int32_t n_out, int32_t n_in, int8_t *packed, float *scale,
                  int32_t *sum);
 
-/* OpenBLAS's name for the processor it believes to run on, for ner_debug(); "" when built
-** without OpenBLAS. */
+/* OpenBLAS's name for the processor it believes to run on, for ner_debug(); "" while OpenBLAS is
+** not in use. */
 const char *ner_blas_core(void);
 
 /* Between the kernel files only: each fills in the table of the named level, or says false
 ** when this machine (or build) has no such thing. */
 float ner_gelu(float x); /* portable */
 bool ner_kernels_blas(struct ner_kernels *table);
+bool ner_kernels_blas_load(void); /* before that table is used; false: there is no OpenBLAS */
 bool ner_kernels_avx2(struct ner_kernels *table, bool vnni);
 bool ner_kernels_avx512(struct ner_kernels *table, bool vnni);
 bool ner_kernels_arm(struct ner_kernels *table, bool dot);
