@@ -176,7 +176,9 @@ KERNEL static void gemm_f32(const float *x, int m, int ldx, const struct ner_lin
 
 /* Vector j of the panel at p that has n numbers left, n < NER_PANEL; lanes beyond are `fill`. */
 INLINE V load_part(const float *p, int n, int j, float fill) {
-  return n >= (j + 1) * W ? v_load(p + j * W) : n > j * W ? v_load_n(p + j * W, n - j * W, fill) : v_set(fill);
+  return n >= (j + 1) * W ? v_load(p + j * W)
+         : n > j * W      ? v_load_n(p + j * W, n - j * W, fill)
+                          : v_set(fill);
 }
 INLINE void store_part(float *p, int n, int j, V v) {
   if( n >= (j + 1) * W )

@@ -1,5 +1,6 @@
 /*
-** host.c - the library as a guest: a program that has its own signals, locale, floating-point modes,
+** host.c - the library as a guest: a program that has its own signals, locale, floating-point
+*modes,
 ** files and threads finds them as they were. Also what a long life does: loading, opening and
 ** closing by the thousand without growth.
 **
@@ -201,8 +202,7 @@ static void do_all(bool with_files) {
   assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
-static void on_signal(int signal) {
-}
+static void on_signal(int signal) {}
 
 /* Everything of the host's at an unusual setting, which a guest must bear and keep. */
 static void settings_stay(void **state) {
@@ -314,8 +314,9 @@ static void signals_are_the_hosts(void **state) {
   atomic_store(&stop_sending, false);
   assert_int_equal(pthread_create(&sender, NULL, keep_sending, NULL), 0);
   for( int i = 0; i < 3; i++ )
-    run(db, "SELECT * FROM ner_query('WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
-            " WHERE i < 600) SELECT i, ''Angela met Reuters '' || i FROM c', 'tiny')");
+    run(db,
+        "SELECT * FROM ner_query('WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
+        " WHERE i < 600) SELECT i, ''Angela met Reuters '' || i FROM c', 'tiny')");
   atomic_store(&stop_sending, true);
   pthread_join(sender, NULL);
   run(db, "SELECT ner_unload('tiny')");

@@ -576,8 +576,10 @@ static void interrupts_leave_nothing_open(void **state) {
     pthread_join(thread, NULL);
     /* While SQLite reads the function's columns it words it in its own way. Done before the
     ** interrupt came is fine; a quick machine gets there in the later rounds. */
-    if( strstr(found, "interrupted") || strstr(found, "vtable constructor failed") ) n_interrupted++;
-    else if( strstr(found, "error: ") ) fail_msg("after %d ms: %.300s", interrupter.ms, found);
+    if( strstr(found, "interrupted") || strstr(found, "vtable constructor failed") )
+      n_interrupted++;
+    else if( strstr(found, "error: ") )
+      fail_msg("after %d ms: %.300s", interrupter.ms, found);
     sqlite3_free(found);
     if( !in_transaction ) assert_true(sqlite3_get_autocommit(db));
     if( !sqlite3_get_autocommit(db) ) do_sql(db, "COMMIT");

@@ -656,13 +656,12 @@ static void test_same_bits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_levels),     cmocka_unit_test(test_packing),
-      cmocka_unit_test(test_pack_levels),
-      cmocka_unit_test(test_quantise),   cmocka_unit_test(test_gemm_i8),
-      cmocka_unit_test(test_gemm_f32),   cmocka_unit_test(test_rows),
-      cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_softmax),
-      cmocka_unit_test(test_gelu),       cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_same_bits),
+      cmocka_unit_test(test_levels),      cmocka_unit_test(test_packing),
+      cmocka_unit_test(test_pack_levels), cmocka_unit_test(test_quantise),
+      cmocka_unit_test(test_gemm_i8),     cmocka_unit_test(test_gemm_f32),
+      cmocka_unit_test(test_rows),        cmocka_unit_test(test_layer_norm),
+      cmocka_unit_test(test_softmax),     cmocka_unit_test(test_gelu),
+      cmocka_unit_test(test_attention),   cmocka_unit_test(test_same_bits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
