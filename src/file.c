@@ -54,6 +54,9 @@ static int open_regular(const char *path, int *fd, struct stat *st, struct ner_e
 
 /* ---- large files ---- */
 
+/* Bytes read or written between two questions whether to stop: some ms, on a slow disk more. */
+#define AT_ONCE ((size_t)4 << 20)
+
 /* Why models are read rather than mapped: who cuts a mapped file short, or loses the disk or
 ** the server it lies on, kills the process that next touches its pages (SIGBUS), and no
 ** library may install the handler that could prevent it. Looking at the size before
@@ -126,12 +129,12 @@ int ner_file_open(const char *path, struct ner_file *out, struct ner_err *err) {
 
 int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t end,
                   struct ner_err *err) {
-  /* Some systems refuse more than 2 GB at once. */
-  const size_t at_once = (size_t)1 << 30;
   if( !file->bytes || file->mapped ) return NER_OK;
   while( begin < end ) {
-    size_t n = end - begin < at_once ? end - begin : at_once;
-    ssize_t got = pread(file->fd, (void *)(file->bytes + begin), n, (off_t)begin);
+    size_t n = end - begin < AT_ONCE ? end - begin : AT_ONCE;
+    ssize_t got;
+    if( ner_stop_asked(file->stop) ) return ner_fail(err, NER_INTERRUPT, "interrupted");
+    got = pread(file->fd, (void *)(file->bytes + begin), n, (off_t)begin);
     if( got < 0 && errno == EINTR ) continue;
     if( got < 0 ) return fail_errno(err, path, "read");
     if( got == 0 )
@@ -165,6 +168,7 @@ int ner_file_settle(struct ner_file *file, const char *path, struct ner_err *err
   }
   close(file->fd);
   file->is_open = false;
+  file->stop = NULL;
   return rc;
 }
 
@@ -222,6 +226,7 @@ int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner
   if( ner_file_kind(path) == NER_FILE_DIRECTORY )
     return ner_fail(err, NER_ERROR, "%s: is a directory; name the file to be written", path);
   w->path = path;
+  w->stop = NULL;
   w->temp = ner_alloc(n, 1);
   if( !w->temp ) return ner_fail_nomem(err);
   do {
@@ -240,8 +245,9 @@ int ner_file_write(struct ner_file_writer *w, const void *data, size_t n_bytes,
                    struct ner_err *err) {
   const char *at = data;
   while( n_bytes > 0 ) {
-    /* Some systems refuse more than 2 GB at once. */
-    ssize_t done = write(w->fd, at, n_bytes < (1u << 30) ? n_bytes : (1u << 30));
+    ssize_t done;
+    if( ner_stop_asked(w->stop) ) return ner_fail(err, NER_INTERRUPT, "interrupted");
+    done = write(w->fd, at, n_bytes < AT_ONCE ? n_bytes : AT_ONCE);
     if( done < 0 && errno == EINTR ) continue;
     if( done <= 0 ) return fail_errno(err, w->path, "be written");
     at += done;

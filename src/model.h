@@ -90,8 +90,12 @@ int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_er
 /* "first", "simple", "average", "max", "strict" (any case). */
 int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ner_err *err);
 
-/* ner_model_open, ner_model_open_bundled, ner_model_ref, ner_model_unref and
-** ner_convert are public: ner.h. */
+/* ner_model_open() and ner_convert() of ner.h, with somebody to ask every few MB whether to go on
+** (NULL: nobody). Beside them ner_model_open_bundled, ner_model_ref and ner_model_unref are public. */
+int ner_model_open_until(const char *path, enum ner_precision precision,
+                         const struct ner_stop *stop, struct ner_model **out, struct ner_err *err);
+int ner_convert_until(const char *source, const char *target, enum ner_precision precision,
+                      const struct ner_stop *stop, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

@@ -76,14 +76,16 @@ int ner_tokenizer_from_hf(const char *dir, struct ner_model *model, struct ner_e
 
 /* ---- model_hf.c: weights of a directory, packed (precision F32 or INT8) ---- */
 
-int ner_weights_from_hf(const char *path, struct ner_model *model, struct ner_err *err);
+int ner_weights_from_hf(const char *path, const struct ner_stop *stop, struct ner_model *model,
+                        struct ner_err *err);
 
 /* ---- model_file.c: our own file ---- */
 
 /* Takes `file` over, also when it fails. */
 int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,
                         struct ner_model **out, struct ner_err *err);
-int ner_model_write(struct ner_model *model, const char *target, struct ner_err *err);
+int ner_model_write(struct ner_model *model, const char *target, const struct ner_stop *stop,
+                    struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

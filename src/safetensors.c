@@ -319,6 +319,10 @@ int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct 
   return open_bytes(source.bytes, source.n_bytes, source, path, out, err);
 }
 
+void ner_safetensors_set_stop(struct ner_safetensors *file, const struct ner_stop *stop) {
+  file->source.stop = stop;
+}
+
 /* Where a tensor's data begins in the file. */
 static size_t data_begin(const struct ner_safetensors *file, const struct ner_tensor *tensor) {
   return file->source.bytes ? (size_t)(tensor->data - file->source.bytes) : 0;

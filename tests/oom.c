@@ -268,7 +268,7 @@ static int open_db(const struct step *step, sqlite3 **db) {
 
 static void load_tiny(void) {
   struct ner_err err = {0};
-  if( ner_registry_load("tiny", one_file, NER_PRECISION_FILE, &err) ||
+  if( ner_registry_load("tiny", one_file, NER_PRECISION_FILE, NULL, &err) ||
       ner_registry_set_default("tiny", &err) )
     fail_msg("%s", err.msg);
 }
@@ -442,7 +442,7 @@ static int set_up(void **state) {
   assert_int_equal(mkdir(model_dir, 0700), 0);
   tiny_write(model_dir, &tiny);
   if( ner_convert(model_dir, one_file, NER_PRECISION_F32, &err) ||
-      ner_registry_load("keep", one_file, NER_PRECISION_FILE, &err) )
+      ner_registry_load("keep", one_file, NER_PRECISION_FILE, NULL, &err) )
     fail_msg("%s", err.msg);
   return 0;
 }

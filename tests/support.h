@@ -260,7 +260,7 @@ TEST_UNUSED void tiny_write_weights(const char *dir, const struct tiny *tiny) {
   for( int i = 0; i < tiny->layers; i++ ) tiny_layer(w, i);
   tiny_linear(w, "", "classifier", tiny->n_labels, tiny->hidden);
   if( ner_safetensors_write(test_path(path, dir, "model.safetensors"), w->tensor, w->n, metadata,
-                            &err) )
+                            NULL, &err) )
     fail_msg("%s", err.msg);
   for( size_t i = 0; i < w->n; i++ ) free((void *)w->tensor[i].data);
   free(w);

@@ -377,6 +377,52 @@ static void a_vast_file_is_refused_at_once(void **state) {
   assert_null(model);
 }
 
+/* ---- stopping ---- */
+
+static bool asked_enough(void *left) {
+  return --*(int *)left < 0;
+}
+
+/* Stopped after any number of questions: nothing is registered, no file is left, and then it works.
+ */
+static void opening_and_converting_can_be_stopped(void **state) {
+  const char *const sources[] = {"tests/golden/models/distil-cased", BUNDLED};
+  char target[TEST_PATH];
+  test_path(target, dir, "converted.safetensors");
+  for( size_t i = 0; i < 2; i++ ) {
+    int n_stopped = 0, rc = NER_INTERRUPT;
+    for( int n = 0; rc == NER_INTERRUPT; n = n * 5 / 4 + 1 ) {
+      struct ner_err err = {0}, none = {0};
+      struct ner_model *model;
+      int left = n;
+      const struct ner_stop stop = {asked_enough, &left};
+      rc = ner_registry_load("stopped", sources[i], NER_PRECISION_FILE, &stop, &err);
+      if( rc != NER_INTERRUPT ) break;
+      assert_string_equal(err.msg, "interrupted");
+      assert_int_equal(ner_registry_get("stopped", &model, &none), NER_ERROR);
+      n_stopped++;
+    }
+    assert_int_equal(rc, NER_OK);
+    assert_true(n_stopped > 5);
+    assert_int_equal(ner_registry_unload("stopped", NULL), NER_OK);
+
+    n_stopped = 0, rc = NER_INTERRUPT;
+    for( int n = 0; rc == NER_INTERRUPT; n = n * 5 / 4 + 1 ) {
+      struct ner_err err = {0};
+      int left = n;
+      const struct ner_stop stop = {asked_enough, &left};
+      rc = ner_convert_until(sources[i], target, NER_PRECISION_FILE, &stop, &err);
+      if( rc != NER_INTERRUPT ) break;
+      assert_int_equal(rmdir(dir), 0); /* empty: not even a part is left */
+      assert_int_equal(mkdir(dir, 0700), 0);
+      n_stopped++;
+    }
+    assert_int_equal(rc, NER_OK);
+    assert_true(n_stopped > 8);
+    assert_int_equal(remove(target), 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_file_in_use_may_change, set_up, tear_down),
@@ -386,6 +432,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(opening_what_is_being_written, set_up, tear_down),
       cmocka_unit_test_setup_teardown(mapping_is_asked_for, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_vast_file_is_refused_at_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(opening_and_converting_can_be_stopped, set_up, tear_down),
   };
   unsetenv("NER_MODEL");
   unsetenv("NER_MMAP");

@@ -28,7 +28,7 @@ static void check_fails(int rc, const struct ner_err *err, const char *part) {
 
 static void load(const char *name) {
   struct ner_err err = {0};
-  check_ok(ner_registry_load(name, PATH, NER_PRECISION_FILE, &err), &err);
+  check_ok(ner_registry_load(name, PATH, NER_PRECISION_FILE, NULL, &err), &err);
 }
 
 static void unload(const char *name) {
@@ -90,7 +90,7 @@ static void names_are_checked(void **state) {
       "a", "A-b_c.9", "1234567890123456789012345678901234567890123456789012345678901234"};
   for( size_t i = 0; i < sizeof bad / sizeof *bad; i++ ) {
     struct ner_err err = {0};
-    check_fails(ner_registry_load(bad[i], PATH, NER_PRECISION_FILE, &err), &err, "cannot be");
+    check_fails(ner_registry_load(bad[i], PATH, NER_PRECISION_FILE, NULL, &err), &err, "cannot be");
   }
   for( size_t i = 0; i < sizeof good / sizeof *good; i++ ) {
     load(good[i]);
@@ -100,8 +100,9 @@ static void names_are_checked(void **state) {
 
 static void own_names_cannot_be_given(void **state) {
   struct ner_err err = {0}, err2 = {0};
-  check_fails(ner_registry_load("bundled", PATH, NER_PRECISION_FILE, &err), &err, "is taken");
-  check_fails(ner_registry_load("NER_MODEL", PATH, NER_PRECISION_FILE, &err2), &err2, "is taken");
+  check_fails(ner_registry_load("bundled", PATH, NER_PRECISION_FILE, NULL, &err), &err, "is taken");
+  check_fails(ner_registry_load("NER_MODEL", PATH, NER_PRECISION_FILE, NULL, &err2), &err2,
+              "is taken");
 }
 
 static void an_unknown_name_lists_the_known(void **state) {
@@ -119,7 +120,7 @@ static void an_unknown_name_lists_the_known(void **state) {
 
 static void a_file_that_is_not_there_is_named(void **state) {
   struct ner_err err = {0};
-  check_fails(ner_registry_load("a", "/no/such/model", NER_PRECISION_FILE, &err), &err,
+  check_fails(ner_registry_load("a", "/no/such/model", NER_PRECISION_FILE, NULL, &err), &err,
               "/no/such/model");
 }
 
@@ -202,7 +203,7 @@ static void *hammer(void *arg) {
     struct ner_model *model = NULL;
     struct ner_registry_entry *list = NULL;
     size_t n = 0;
-    if( ner_registry_load(name, PATH, NER_PRECISION_FILE, NULL) != NER_OK ) return "load";
+    if( ner_registry_load(name, PATH, NER_PRECISION_FILE, NULL, NULL) != NER_OK ) return "load";
     ner_registry_set_default(i % 2 ? name : "bundled", NULL);
     if( ner_registry_get(NULL, &model, NULL) == NER_OK ) ner_model_unref(model);
     if( ner_registry_get(name, &model, NULL) == NER_OK ) ner_model_unref(model);

@@ -300,7 +300,7 @@ static void writing(void **state) {
   size_t n;
   test_dir_make(dir);
   test_write_text(dir, "m", "old");
-  assert_int_equal(ner_safetensors_write(test_path(path, dir, "m"), tensors, 6, meta, &err),
+  assert_int_equal(ner_safetensors_write(test_path(path, dir, "m"), tensors, 6, meta, NULL, &err),
                    NER_OK);
   assert_int_equal(ner_safetensors_open(path, &file, &err), NER_OK);
   assert_string_equal(ner_safetensors_name(file), path);
@@ -333,11 +333,11 @@ static void writing_fails(void **state) {
   char dir[TEST_PATH], path[TEST_PATH];
   struct ner_err err = {0};
   test_dir_make(dir);
-  assert_int_equal(ner_safetensors_write(test_path(path, dir, "none/m"), NULL, 0, NULL, &err),
+  assert_int_equal(ner_safetensors_write(test_path(path, dir, "none/m"), NULL, 0, NULL, NULL, &err),
                    NER_ERROR);
   assert_non_null(strstr(err.msg, "none/m: cannot be written"));
   memset(&err, 0, sizeof err);
-  assert_int_equal(ner_safetensors_write(dir, NULL, 0, NULL, &err), NER_ERROR);
+  assert_int_equal(ner_safetensors_write(dir, NULL, 0, NULL, NULL, &err), NER_ERROR);
   assert_non_null(strstr(err.msg, "is a directory"));
   test_dir_remove(dir);
 }

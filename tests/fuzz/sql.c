@@ -776,8 +776,8 @@ static void load_models(void) {
   check(ner_registry_list(&list, &n, &err) == NER_OK);
   for( size_t i = 0; i < n; i++ ) ner_registry_unload(list[i].name, &(struct ner_err){0});
   ner_registry_list_free(list, n);
-  if( ner_registry_load("plain", plain_path, NER_PRECISION_FILE, &err) ||
-      ner_registry_load("odd", odd_path, NER_PRECISION_FILE, &err) ||
+  if( ner_registry_load("plain", plain_path, NER_PRECISION_FILE, NULL, &err) ||
+      ner_registry_load("odd", odd_path, NER_PRECISION_FILE, NULL, &err) ||
       ner_registry_set_default("plain", &err) )
     fail_msg("%s", err.msg);
 }
