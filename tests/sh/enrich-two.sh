@@ -3,7 +3,7 @@
 # and together they have found exactly what one alone finds.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-build=${BUILD:-build} sqlite=${SQLITE:-sqlite3} rows=3000
+build=${BUILD:-build} sqlite=${SQLITE:-sqlite3} rows=12000
 model=tests/golden/models/distil-cased
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ner-two-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -28,17 +28,23 @@ ner "$dir/alone.db" >"$dir/done" || exit 1
 plain "$dir/alone.db" "$found" >"$dir/alone"
 [ "$(wc -l <"$dir/alone")" -gt $rows ] || { echo "hardly any entity"; exit 1; }
 
+# Again, should one be done before the other has begun.
 for journal in delete wal; do
-  db=$dir/$journal.db
-  make_docs "$db" $journal || exit 1
-  ner "$db" >"$dir/one" 2>"$dir/one.error" & one=$!
-  ner "$db" >"$dir/two" 2>"$dir/two.error" & two=$!
-  wait $one || { echo "$journal: the first:"; cat "$dir/one.error"; exit 1; }
-  wait $two || { echo "$journal: the second:"; cat "$dir/two.error"; exit 1; }
-  check=$(plain "$db" 'PRAGMA integrity_check; SELECT count(*) FROM docs_body_ner_queue')
-  [ "$check" = "ok
+  attempt=0 both=0
+  while [ $both -eq 0 ]; do
+    db=$dir/$journal$attempt.db attempt=$((attempt + 1))
+    [ $attempt -le 10 ] || { echo "$journal: never at once"; exit 1; }
+    make_docs "$db" $journal || exit 1
+    ner "$db" >"$dir/one" 2>"$dir/one.error" & one=$!
+    ner "$db" >"$dir/two" 2>"$dir/two.error" & two=$!
+    wait $one || { echo "$journal: the first:"; cat "$dir/one.error"; exit 1; }
+    wait $two || { echo "$journal: the second:"; cat "$dir/two.error"; exit 1; }
+    check=$(plain "$db" 'PRAGMA integrity_check; SELECT count(*) FROM docs_body_ner_queue')
+    [ "$check" = "ok
 0" ] || { echo "$journal: $check"; exit 1; }
-  plain "$db" "$found" >"$dir/together"
-  cmp "$dir/alone" "$dir/together" || exit 1
-  echo "$journal: $(cat "$dir/one") and $(cat "$dir/two") rows; as one alone"
+    plain "$db" "$found" >"$dir/together"
+    cmp "$dir/alone" "$dir/together" || exit 1
+    echo "$journal: $(cat "$dir/one") and $(cat "$dir/two") rows; as one alone"
+    [ "$(cat "$dir/one")" -eq 0 ] || [ "$(cat "$dir/two")" -eq 0 ] || both=1
+  done
 done
