@@ -39,8 +39,3 @@ int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
   ner_output_free(&output);
   return code;
 }
-
-void ner_entities_free(struct ner_entities *entities) {
-  NER_FREE(entities->entity);
-  *entities = (struct ner_entities){0};
-}

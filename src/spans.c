@@ -225,3 +225,8 @@ int ner_spans(const struct ner_model *model, const struct ner_tokens *tokens, co
   NER_FREE(path);
   return code == NER_OK ? NER_OK : ner_fail_nomem(err);
 }
+
+void ner_entities_free(struct ner_entities *entities) {
+  NER_FREE(entities->entity);
+  *entities = (struct ner_entities){0};
+}
