@@ -3,6 +3,9 @@
 ** vocab.txt and tokenizer.json, beside sound weights.
 **
 **     what to do (a byte, below), then the four files, each ended by a byte 0xFF
+**
+** A mutator of our own puts values that are worth a try in the place of whole JSON values and of
+** whole lines of vocab.txt, so that most of what it makes is still JSON, and as many pieces.
 */
 #include "fuzz.h"
 
@@ -111,3 +114,86 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   ner_model_unref(model);
   return 0;
 }
+
+#ifdef NER_FUZZ
+
+/* text[begin, end) becomes `to`, where that fits. */
+static size_t replace(char *text, size_t n, size_t max, size_t begin, size_t end, const char *to) {
+  size_t n_to = strlen(to);
+  if( n - (end - begin) + n_to > max ) return n;
+  memmove(text + begin + n_to, text + end, n - end);
+  memcpy(text + begin, to, n_to);
+  return n - (end - begin) + n_to;
+}
+
+/* The end of the JSON value (or key) that begins at text[at], whatever is wrong with it. */
+static size_t value_end(const char *text, size_t n, size_t at) {
+  int depth = 0;
+  bool quoted = false;
+  for( ; at < n; at++ ) {
+    char c = text[at];
+    if( quoted && c == '\\' ) at++;
+    if( c == '"' ) quoted = !quoted;
+    if( quoted ) continue;
+    if( c == '[' || c == '{' ) depth++;
+    if( (c == ']' || c == '}') && --depth < 0 ) return at;
+    if( depth == 0 && (c == ',' || c == ':') ) return at;
+    if( depth == 0 && (c == '"' || c == ']' || c == '}') ) return at + 1;
+  }
+  return n;
+}
+
+static size_t change_value(char *text, size_t n, size_t max, unsigned seed) {
+  static const char *const worth[] = {
+      "0", "1", "2", "3", "4", "12", "16", "17", "20", "512", "-1", "1.0", "1e-12", "1e999", "0.5",
+      "2147483647", "2147483648", "9223372036854775807", "9223372036854775808", "true", "false",
+      "null", "\"\"", "\"O\"", "\"B-PER\"", "\"I-\\u00e9\\ud83d\\ude00\"", "\"a\\u0000b\"",
+      "\"\\ud800\"",
+      "\"##\"", "\"##a\"", "\"[UNK]\"", "\"[CLS]\"", "\"0\"", "\"1\"", "\"x\":{}", "[]", "{}",
+      "{\"0\":\"O\"}", "[\"BertForTokenClassification\"]", "\"LABEL_1\"", "\"1\":\"E-PER\",\"2\"",
+      "\"bert\"", "\"distilbert\"", "\"gelu\"", "\"gelu_new\"", "\"WordPiece\"", "\"BPE\"", ""};
+  size_t at = n ? seed % n : 0;
+  while( at < n && !strchr("\"0123456789-[{tfn", text[at]) ) at++;
+  if( at == n || text[at] == 0 ) return n;
+  return replace(text, n, max, at, value_end(text, n, at),
+                 worth[seed / 251 % (sizeof worth / sizeof *worth)]);
+}
+
+static size_t change_line(char *text, size_t n, size_t max, unsigned seed) {
+  static const char *const worth[] = {
+      "[UNK]", "[CLS]", "[SEP]", "[PAD]", "[unused1]", "Anna", "a", "##a", "##", "#", "##\xc3\xa9",
+      "\xcc\x81", "##\xcc\x81", "\xf0\x9f\x98\x80", "\xe4\xb8\xad", "\xc3", " a", "a ", "a\r", "\r",
+      "a\n", "a\rb", "\x85", "\xe2\x80\xa8", "\xc2\xa0", "\x1", "\x7f", "."};
+  const char *to = worth[seed / 251 % (sizeof worth / sizeof *worth)];
+  size_t begin = n ? seed % n : 0, end;
+  while( begin > 0 && text[begin - 1] != '\n' ) begin--;
+  for( end = begin; end < n && text[end] != '\n'; ) end++;
+  return replace(text, n, max, begin, end, to);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t n_bytes, size_t max_bytes, unsigned seed) {
+  unsigned which = seed / 8 % 4, how = seed / 32 % 4;
+  struct fuzz_bytes in = {bytes, n_bytes}, part = {0};
+  size_t begin, n, max, rest;
+  uint8_t *copy;
+  fuzz_byte(&in);
+  for( unsigned i = 0; i <= which; i++ ) part = fuzz_until(&in, 0xFF);
+  if( part.n == 0 || seed % 8 == 0 ) return LLVMFuzzerMutate(bytes, n_bytes, max_bytes);
+  begin = (size_t)(part.at - bytes), rest = n_bytes - begin - part.n;
+  max = max_bytes - begin - rest;
+  copy = calloc(1, max + 1);
+  check(copy);
+  memcpy(copy, part.at, part.n);
+  if( how == 0 )
+    n = LLVMFuzzerMutate(copy, part.n, max);
+  else if( which == 2 )
+    n = change_line((char *)copy, part.n, max, seed / 128);
+  else
+    n = change_value((char *)copy, part.n, max, seed / 128);
+  memmove(bytes + begin + n, bytes + begin + part.n, rest);
+  memcpy(bytes + begin, copy, n);
+  free(copy);
+  return begin + n + rest;
+}
+
+#endif
