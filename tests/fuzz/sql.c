@@ -3,44 +3,19 @@
 ** connection, over two tiny models. An error is fine. What is not: a crash, a hang, an answer that
 ** disagrees with the C API or with another function's.
 **
-**     a call after the other: which (a byte), then its arguments; see value() for those
+**     a call after the other: which (a byte), then its arguments; see value() for those. The very
+**     first byte's top bit: in a UTF-16 database
 **
 ** Models: "plain" (cased, f32) and "odd" (uncased, int8, with labels as nobody should name them).
 ** Tables: docs, with a view of its entities, and one whose names need quotes.
 */
-#include "fuzz.h"
-#include "registry.h"
-#include "sql.h"
-
-#include <math.h>
+#include "sql_run.h"
 
 #define MAX_CALLS 6
-#define MAX_ARGS  6
 #define MAX_STEPS 4000 /* progress handler calls, each after 100 opcodes */
 
 static char plain_path[TEST_PATH], odd_path[TEST_PATH], source_dir[TEST_PATH],
     target_path[TEST_PATH];
-
-struct run {
-  sqlite3 *db;
-  struct fuzz_bytes in;
-  int steps_left;  /* until the progress handler says stop */
-  bool limited;    /* SQLITE_LIMIT_LENGTH is small: anything may be too big */
-  bool registry;   /* models were loaded or unloaded */
-  bool threads;    /* their number was changed */
-  bool by_hand;    /* what ner_enrich() found was deleted, which is the user's right: it stays so */
-};
-
-/* ---- arguments ---- */
-
-struct value {
-  int type; /* SQLITE_..., or one of these */
-  sqlite3_int64 integer;
-  double real;
-  const void *bytes;
-  int n;
-};
-enum { UTF16 = 100 };
 
 /* Lists of what makes sense in a place. */
 static const char *const texts[] = {
@@ -51,7 +26,8 @@ static const char *const texts[] = {
     "",
     NULL};
 static const char *const models[] = {"plain", "odd", "PLAIN", "NER_MODEL", "nobody", NULL};
-static const char *const aggregations[] = {"first", "simple", "average", "MAX", "strict", "none", NULL};
+static const char *const aggregations[] = {"first",  "simple", "average", "MAX",
+                                           "strict", "none",   NULL};
 static const char *const thresholds[] = {"0.2", "0", "1", "0.5", "-1", "x", NULL};
 static const char *const labels[] = {"PER", "per,LOC", "<&\"'>", "S-PER", "O", "PER,", " LOC ", NULL};
 static const char *const precisions[] = {"f32", "int8", "INT8", "f16", NULL};
@@ -101,148 +77,17 @@ static const char *const statements[] = {
     "ATTACH ':memory:' AS other",
     "CREATE TABLE docs2 AS SELECT * FROM ner_enrich('docs', 'body')",
     "INSERT INTO docs(body) SELECT entity FROM docs, ner(docs.body)",
+    "SELECT * FROM ner",
+    "SELECT * FROM ner('Anna', 'plain', 'first', 0.5, 1)",
+    "SELECT ner_json()",
+    "SELECT * FROM docs LEFT JOIN ner(docs.body) AS n ON n.label = 'PER' ORDER BY score LIMIT 3",
+    "SELECT id FROM docs WHERE EXISTS (SELECT 1 FROM ner(docs.body) WHERE score > 0.3)",
+    "SELECT label, count(*) FROM docs, ner(body) GROUP BY label HAVING count(*) > 1",
+    "UPDATE ner SET label = 'x'",
+    "DELETE FROM ner_models",
+    "CREATE INDEX inferred ON docs(ner_json(body))",
     NULL};
 static const char *const none[] = {NULL};
-
-static const char *pick(const char *const *list, int i) {
-  int n = 0;
-  while( list[n] ) n++;
-  return n ? list[i % n] : "Anna";
-}
-
-/* A value of any type; more often than not one of `list`. */
-static struct value value(struct run *run, const char *const *list) {
-  int kind = fuzz_byte(&run->in);
-  struct value v = {.type = SQLITE_TEXT};
-  struct fuzz_bytes part;
-  uint64_t bits;
-  switch( kind & 15 ) {
-  case 0: v.type = SQLITE_NULL; return v;
-  case 1:
-    v.type = SQLITE_INTEGER;
-    v.integer = (int8_t)fuzz_byte(&run->in);
-    return v;
-  case 2:
-    v.type = SQLITE_INTEGER;
-    v.integer = (sqlite3_int64)fuzz_number(&run->in, 8);
-    return v;
-  case 3:
-    bits = fuzz_number(&run->in, 8);
-    memcpy(&v.real, &bits, 8);
-    v.type = isnan(v.real) ? SQLITE_NULL : SQLITE_FLOAT; /* as SQLite has it */
-    return v;
-  case 4:
-    v.type = SQLITE_FLOAT;
-    v.real = fuzz_byte(&run->in) / 255.0;
-    return v;
-  case 5: part = fuzz_take(&run->in, fuzz_byte(&run->in)); break;
-  case 6: part = fuzz_take(&run->in, (size_t)fuzz_number(&run->in, 2)); break;
-  case 7:
-    v.type = SQLITE_BLOB;
-    part = fuzz_take(&run->in, fuzz_byte(&run->in));
-    break;
-  case 8:
-    v.type = UTF16;
-    part = fuzz_take(&run->in, fuzz_byte(&run->in) & ~1u);
-    part.n &= ~(size_t)1;
-    break;
-  default:
-    v.bytes = pick(list, kind >> 4);
-    v.n = (int)strlen(v.bytes);
-    return v;
-  }
-  v.bytes = part.n ? (const void *)part.at : "";
-  v.n = (int)part.n;
-  return v;
-}
-
-static int bind(sqlite3_stmt *stmt, int at, const struct value *v) {
-  switch( v->type ) {
-  case SQLITE_INTEGER: return sqlite3_bind_int64(stmt, at, v->integer);
-  case SQLITE_FLOAT: return sqlite3_bind_double(stmt, at, v->real);
-  case SQLITE_TEXT: return sqlite3_bind_text(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT);
-  case SQLITE_BLOB: return sqlite3_bind_blob(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT);
-  case UTF16: return sqlite3_bind_text16(stmt, at, v->bytes, v->n, SQLITE_TRANSIENT);
-  default: return sqlite3_bind_null(stmt, at);
-  }
-}
-
-/* ---- running SQL ---- */
-
-struct answer {
-  int rc; /* SQLITE_DONE: all is well */
-  int rows;
-  char message[200];
-  char *cells; /* type and bytes of every cell of every row, one after the other */
-  size_t n, cap;
-};
-
-static void put(struct answer *a, const void *bytes, size_t n) {
-  check(ner_grow((void **)&a->cells, &a->cap, a->n + n, 1) == NER_OK);
-  if( n ) memcpy(a->cells + a->n, bytes, n);
-  a->n += n;
-}
-
-typedef void (*row_fn)(sqlite3_stmt *stmt, void *arg);
-
-static struct answer ask(struct run *run, const char *sql, const struct value *v, int n, row_fn row,
-                         void *arg) {
-  struct answer a = {0};
-  sqlite3_stmt *stmt = NULL;
-  a.rc = sqlite3_prepare_v2(run->db, sql, -1, &stmt, NULL);
-  for( int i = 0; i < n && i < sqlite3_bind_parameter_count(stmt) && a.rc == SQLITE_OK; i++ )
-    a.rc = bind(stmt, i + 1, &v[i]); /* fails beyond SQLITE_LIMIT_LENGTH */
-  if( a.rc == SQLITE_OK ) a.rc = SQLITE_ROW;
-  while( a.rc == SQLITE_ROW && (a.rc = sqlite3_step(stmt)) == SQLITE_ROW ) {
-    a.rows++;
-    if( row ) row(stmt, arg);
-    for( int i = 0; i < sqlite3_column_count(stmt); i++ ) {
-      int type = sqlite3_column_type(stmt, i);
-      const void *bytes = sqlite3_column_blob(stmt, i); /* numbers as text */
-      size_t n_bytes = (size_t)sqlite3_column_bytes(stmt, i);
-      put(&a, &type, sizeof type);
-      put(&a, &n_bytes, sizeof n_bytes);
-      put(&a, bytes, n_bytes);
-    }
-  }
-  snprintf(a.message, sizeof a.message, "%s", sqlite3_errmsg(run->db));
-  check(a.rc != SQLITE_NOMEM && a.rc != SQLITE_INTERNAL && a.rc != SQLITE_MISUSE &&
-        a.rc != SQLITE_CORRUPT);
-  sqlite3_finalize(stmt);
-  return a;
-}
-
-static void discard(struct answer *a) {
-  free(a->cells);
-}
-
-/* Two ways to the same rows. Interrupted or too long, they need not agree. */
-static bool comparable(const struct run *run, const struct answer *a) {
-  return a->rc == SQLITE_DONE || !(run->limited || a->rc == SQLITE_INTERRUPT || run->steps_left <= 0);
-}
-static void print_answer(const char *sql, const struct answer *a) {
-  fprintf(stderr, "%s\ncode %d (%s), %d rows:", sql, a->rc, a->message, a->rows);
-  for( size_t i = 0; i < a->n; i++ )
-    fprintf(stderr, a->cells[i] >= ' ' && a->cells[i] < 0x7F ? "%c" : "\\x%02x",
-            (unsigned char)a->cells[i]);
-  fputc('\n', stderr);
-}
-static void same_answer(struct run *run, const char *sql_a, const char *sql_b,
-                        const struct value *v, int n) {
-  struct answer a = ask(run, sql_a, v, n, NULL, NULL), b = ask(run, sql_b, v, n, NULL, NULL);
-  if( comparable(run, &a) && comparable(run, &b) ) {
-    bool same = (a.rc == SQLITE_DONE) == (b.rc == SQLITE_DONE);
-    if( same && a.rc == SQLITE_DONE )
-      same = a.n == b.n && (a.n == 0 || memcmp(a.cells, b.cells, a.n) == 0);
-    if( !same ) {
-      print_answer(sql_a, &a);
-      print_answer(sql_b, &b);
-      fail_msg("two answers");
-    }
-  }
-  discard(&a);
-  discard(&b);
-}
 
 /* ---- what the C API says ---- */
 
@@ -264,12 +109,13 @@ static void keep_text(sqlite3_stmt *stmt, void *arg) {
   e->text = fuzz_copy(sqlite3_column_text(stmt, 0), e->n);
 }
 
-static struct run aside; /* a connection without limits, for questions of our own */
+/* Connections without limits, for questions of our own; the one of the run's encoding. */
+static struct run asides[2] = {{.wide = false}, {.wide = true}}, *aside;
 
 /* A value as a name; false where it cannot be one. NULL: *out is "". */
 static bool as_name(const struct value *v, char out[300]) {
   struct expected e = {0};
-  struct answer a = ask(&aside, "SELECT ?1", v, 1, keep_text, &e);
+  struct answer a = ask(aside, "SELECT ?1", v, 1, keep_text, &e);
   bool good = a.rc == SQLITE_DONE && !e.error && e.n < 300 && !memchr(e.text, 0, e.n) &&
               (e.null || e.n > 0);
   out[0] = 0;
@@ -283,7 +129,7 @@ static bool as_name(const struct value *v, char out[300]) {
 static struct expected expect(const struct value *v, int n) {
   struct expected e = {0};
   struct ner_err err = {0};
-  struct answer a = ask(&aside, "SELECT ?1", v, 1, keep_text, &e);
+  struct answer a = ask(aside, "SELECT ?1", v, 1, keep_text, &e);
   char name[300];
   check(a.rc == SQLITE_DONE);
   discard(&a);
@@ -291,7 +137,7 @@ static struct expected expect(const struct value *v, int n) {
     e.error |= !as_name(&v[2], name) ||
                ner_aggregation_parse(name, &e.options.aggregation, &err) != NER_OK;
   if( n > 3 && v[3].type != SQLITE_NULL ) {
-    struct answer number = ask(&aside,
+    struct answer number = ask(aside,
                                "SELECT 1 WHERE typeof(?1 + 0) IN ('integer','real') AND"
                                " typeof(?1) <> 'blob' AND ?1 + 0 BETWEEN 0 AND 1",
                                &v[3], 1, NULL, NULL);
@@ -328,6 +174,17 @@ struct ner_rows {
   size_t n;
 };
 
+/* The first column is this text. Through UTF-16 only what is well-formed comes back as it was:
+** there SQLite makes three bytes of a text's last, lone surrogate, and no surrogate of those. */
+static bool holds(sqlite3_stmt *stmt, const char *text, size_t n) {
+  const unsigned char *found = sqlite3_column_text(stmt, 0);
+  size_t n_found = (size_t)sqlite3_column_bytes(stmt, 0);
+  if( n_found == n && (n == 0 || memcmp(found, text, n) == 0) ) return true;
+  for( size_t i = 0; aside->wide && i + 1 < n; i++ )
+    if( (text[i] & 0xFF) == 0xED && (text[i + 1] & 0xFF) >= 0xA0 ) return true;
+  return false;
+}
+
 /* entity, label, score, start, end, start_byte, end_byte */
 static void check_row(sqlite3_stmt *stmt, void *arg) {
   struct ner_rows *rows = arg;
@@ -337,8 +194,7 @@ static void check_row(sqlite3_stmt *stmt, void *arg) {
   e = &rows->e->found.entity[rows->n++];
   n_bytes = e->end_byte - e->start_byte;
   check(sqlite3_column_type(stmt, 0) == SQLITE_TEXT);
-  check(memcmp(sqlite3_column_text(stmt, 0), rows->e->text + e->start_byte, n_bytes) == 0);
-  check((size_t)sqlite3_column_bytes(stmt, 0) == n_bytes);
+  check(holds(stmt, rows->e->text + e->start_byte, n_bytes));
   check(strcmp((const char *)sqlite3_column_text(stmt, 1), e->label) == 0);
   check((float)sqlite3_column_double(stmt, 2) == e->score);
   check(sqlite3_column_int64(stmt, 3) == e->start && sqlite3_column_int64(stmt, 4) == e->end);
@@ -413,6 +269,29 @@ static void call_in(struct run *run) {
               " ner(x.t) AS n WHERE n.model IS ?4 AND n.aggregation = ?5"
               " ORDER BY t, start, end_byte, label, score",
               v, 5);
+}
+
+/* Arguments named as the hidden columns they are, in any order, are those arguments. */
+static void call_hidden(struct run *run) {
+  static const char *const tables_of[][2] = {
+      {"SELECT entity, score, start, text, model, aggregation, threshold FROM ner"
+       " WHERE threshold = ?4 AND aggregation = ?3 AND model = ?2 AND text = ?1",
+       "SELECT entity, score, start, ?1, ?2, ?3, ?4 FROM ner(?1, ?2, ?3, ?4)"},
+      {"SELECT key, entity, score, start, sql, model, aggregation, threshold FROM ner_query"
+       " WHERE aggregation = ?3 AND sql = ?1 AND threshold = ?4 AND model = ?2",
+       "SELECT key, entity, score, start, ?1, ?2, ?3, ?4 FROM ner_query(?1, ?2, ?3, ?4)"},
+      {"SELECT idx, token, score, text, model FROM ner_tokens"
+       " WHERE model = ?2 AND text = ?1 AND ?3 IS ?3 AND ?4 IS ?4",
+       "SELECT idx, token, score, ?1, ?2 FROM ner_tokens(?1, ?2) WHERE ?3 IS ?3 AND ?4 IS ?4"},
+      {"SELECT idx, word, score, json_array, model FROM ner_words"
+       " WHERE model = ?2 AND json_array = ?1 AND ?3 IS ?3 AND ?4 IS ?4",
+       "SELECT idx, word, score, ?1, ?2 FROM ner_words(?1, ?2) WHERE ?3 IS ?3 AND ?4 IS ?4"}};
+  static const char *const *const first[] = {texts, queries, texts, arrays};
+  int which = fuzz_byte(&run->in) % 4;
+  struct value v[4];
+  v[0] = value(run, first[which]), v[1] = value(run, models);
+  v[2] = value(run, aggregations), v[3] = value(run, thresholds);
+  same_answer(run, tables_of[which][0], tables_of[which][1], v, 4);
 }
 
 struct token_rows {
@@ -535,8 +414,7 @@ static void check_redacted(sqlite3_stmt *stmt, void *arg) {
     if( e->end_byte > at ) at = e->end_byte;
   }
   put(&wanted, r->e->text + at, r->e->n - at);
-  check((size_t)sqlite3_column_bytes(stmt, 0) == wanted.n);
-  if( wanted.n ) check(memcmp(sqlite3_column_blob(stmt, 0), wanted.cells, wanted.n) == 0);
+  check(holds(stmt, wanted.cells, wanted.n));
   discard(&wanted);
 }
 
@@ -752,11 +630,17 @@ static void call_rest(struct run *run) {
 
 /* What comes after has little time, or little room. */
 static void call_squeeze(struct run *run) {
+  static const int limits[] = {SQLITE_LIMIT_LENGTH,          SQLITE_LIMIT_SQL_LENGTH,
+                               SQLITE_LIMIT_COLUMN,          SQLITE_LIMIT_EXPR_DEPTH,
+                               SQLITE_LIMIT_COMPOUND_SELECT, SQLITE_LIMIT_FUNCTION_ARG,
+                               SQLITE_LIMIT_ATTACHED,        SQLITE_LIMIT_VARIABLE_NUMBER,
+                               SQLITE_LIMIT_TRIGGER_DEPTH};
   int how = fuzz_byte(&run->in), much = fuzz_byte(&run->in);
+  int which = how / 2 % (int)(sizeof limits / sizeof *limits);
   if( how & 1 ) {
     run->steps_left = much / 4;
   } else {
-    sqlite3_limit(run->db, SQLITE_LIMIT_LENGTH, 30 + much * 8);
+    sqlite3_limit(run->db, limits[which], which < 2 ? 30 + much * 8 : much & 31);
     run->limited = true;
   }
 }
@@ -767,6 +651,7 @@ static void (*const calls[])(struct run *run) = {
     call_ner,    call_wish,   call_in,    call_tokens,    call_words, call_json,
     call_redact, call_html,   call_query, call_enrich,    call_docs,  call_statement,
     call_seen,   call_admin,  call_convert, call_rest,    call_squeeze,
+    call_hidden,
 };
 
 static void load_models(void) {
@@ -780,6 +665,13 @@ static void load_models(void) {
       ner_registry_load("odd", odd_path, NER_PRECISION_FILE, NULL, &err) ||
       ner_registry_set_default("plain", &err) )
     fail_msg("%s", err.msg);
+}
+
+static sqlite3 *connect(bool wide) {
+  sqlite3 *db;
+  check(sqlite3_open(":memory:", &db) == SQLITE_OK);
+  if( wide ) check(sqlite3_exec(db, "PRAGMA encoding = 'UTF-16'", NULL, NULL, NULL) == SQLITE_OK);
+  return db;
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
@@ -802,7 +694,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   tiny_write(source_dir, &plain);
   if( ner_convert(source_dir, plain_path, NER_PRECISION_F32, &err) ) fail_msg("%s", err.msg);
   setenv("NER_MODEL", plain_path, 1); /* the bundled one is large */
-  check(sqlite3_open(":memory:", &aside.db) == SQLITE_OK);
+  for( int i = 0; i < 2; i++ ) asides[i].db = connect(asides[i].wide);
   load_models();
   return 0;
 }
@@ -815,7 +707,9 @@ static int progress(void *arg) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   struct run run = {.in = {bytes, n_bytes}, .steps_left = MAX_STEPS};
   char *message = NULL;
-  check(sqlite3_open(":memory:", &run.db) == SQLITE_OK);
+  run.wide = n_bytes > 0 && bytes[0] & 0x80;
+  run.db = connect(run.wide);
+  aside = &asides[run.wide];
   check(sqlite3_ner_init(run.db, &message, NULL) == SQLITE_OK);
   check(sqlite3_exec(run.db,
                      "CREATE TABLE docs(id INTEGER PRIMARY KEY, body);"
