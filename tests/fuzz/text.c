@@ -1,12 +1,16 @@
 /*
 ** text.c - fuzzes the way from bytes to windows: any text, any rules, a cased or an uncased
-** vocabulary, as `make test` has them. Words are compared with those of passes.h.
+** vocabulary, as `make test` has them. Words are compared with those of passes.h. And, when bit 5
+** of the first byte says so, on to entities, of a tiny model whose windows are short.
 **
 **     rules and vocabulary (a byte), tokens a window takes (a byte), the text
 */
 #include "passes.h"
 
+#define MAX_BATCHED 200 /* bytes of a text that goes on to entities: several windows, and quick */
+
 static struct ner_tokenizer *tokenizers[2][16]; /* cased, uncased; by rules */
+static struct ner_model *models[2];
 
 static struct ner_tokenizer *make(const char *name, int rules) {
   const struct ner_text_rules r = {rules & 1, rules & 2, rules & 4, rules & 8};
@@ -21,10 +25,21 @@ static struct ner_tokenizer *make(const char *name, int rules) {
   return tokenizer;
 }
 
+static struct ner_model *make_model(struct tiny tiny) {
+  struct ner_model *model;
+  struct ner_err err = {0};
+  tiny.layers = 1;
+  tiny_write(fuzz_dir, &tiny);
+  if( ner_model_open(fuzz_dir, NER_PRECISION_FILE, &model, &err) ) fail_msg("%s", err.msg);
+  return model;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
   (void)argc, (void)argv;
   fuzz_begin();
   passes_begin();
+  models[0] = make_model(tiny_distilbert());
+  models[1] = make_model(tiny_bert());
   for( int rules = 0; rules < 16; rules++ ) {
     tokenizers[0][rules] = make("vocab-cased.txt", rules);
     tokenizers[1][rules] = make("vocab-uncased.txt", rules);
@@ -119,6 +134,40 @@ static void check_decoder(const struct ner_tokenizer *tokenizer, const struct ne
   free(ids);
 }
 
+static bool same_entities(const struct ner_entities *a, const struct ner_entities *b) {
+  if( a->n != b->n ) return false;
+  for( size_t i = 0; i < a->n; i++ ) {
+    const struct ner_entity *x = &a->entity[i], *y = &b->entity[i];
+    if( x->label != y->label || x->score != y->score || x->start != y->start || x->end != y->end ||
+        x->start_byte != y->start_byte || x->end_byte != y->end_byte )
+      return false;
+  }
+  return true;
+}
+
+/* A text's entities are the same, to the bit, whatever shares a batch with it. */
+static void check_batch(struct ner_model *model, const struct ner_options *options,
+                        const char *text, size_t n) {
+  const struct ner_input inputs[] = {{.utf8 = text, .n_bytes = n / 2},
+                                     {.utf8 = text, .n_bytes = n},
+                                     {.utf8 = text, .n_bytes = 0},
+                                     {.utf8 = text + n / 3, .n_bytes = n - n / 3},
+                                     {.utf8 = text, .n_bytes = n}};
+  enum { N = sizeof inputs / sizeof *inputs };
+  struct ner_output outputs[N] = {0};
+  struct ner_err err = {0};
+  check(ner_pipeline_run(model, inputs, N, options, false, outputs, NULL, &err) == NER_OK);
+  for( size_t i = 0; i < N; i++ ) {
+    struct ner_entities alone;
+    check(outputs[i].err.code == NER_OK);
+    check(ner_extract(model, inputs[i].utf8, inputs[i].n_bytes, options, &alone, &err) == NER_OK);
+    fuzz_check_entities(model, inputs[i].utf8, inputs[i].n_bytes, options, &alone);
+    check(same_entities(&alone, &outputs[i].found));
+    ner_entities_free(&alone);
+    ner_output_free(&outputs[i]);
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   struct fuzz_bytes in = {bytes, n_bytes};
   int rules = fuzz_byte(&in);
@@ -134,6 +183,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   check_halves(tokenizer, text, in.n, &tokens, (uint32_t)rules * 131 + max_tok * 7);
   check_windows(&tokens, max_tok);
   check_decoder(tokenizer, &tokens);
+  if( rules & 32 && in.n <= MAX_BATCHED ) {
+    const struct ner_options options = {.aggregation = (enum ner_aggregation)(max_tok % 5),
+                                        .threshold = (max_tok / 5 % 4) / 8.0};
+    check_batch(models[rules >> 4 & 1], &options, text, in.n);
+  }
   ner_tokens_free(&tokens);
   free(text);
   return 0;
