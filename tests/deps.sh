@@ -14,9 +14,12 @@ if command -v dpkg-query >/dev/null 2>&1; then
   echo "installing:$missing"
   run=
   [ "$(id -u)" = 0 ] || run=sudo
-  $run apt-get update -qq
+  $run apt-get update -qq || echo "deps: apt-get update failed; trying with the lists there are" >&2
   # shellcheck disable=SC2086
-  DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends $missing >/dev/null || {
+    echo "deps: these could not be installed; please do it by hand: apt-get install$missing" >&2
+    exit 1
+  }
 elif command -v brew >/dev/null 2>&1; then
   for package in sqlite openblas utf8proc cmocka; do
     brew list "$package" >/dev/null 2>&1 || brew install "$package"
