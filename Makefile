@@ -35,7 +35,8 @@ LIB := $(BUILD)/ner.$(EXT)
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all deps demo test unit bench eval asan tsan valgrind oom fuzz format install clean help
+.PHONY: all deps demo test unit bench eval asan tsan valgrind oom fuzz fuzz-deps
+.PHONY: format install clean help
 all: $(LIB)
 
 help:
@@ -151,11 +152,23 @@ $(BUILD)/fuzz/obj/%.o: %.c
 $(BUILD)/fuzz/obj/src/bundled.o: $(BUNDLED)
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/%.c $(FUZZ_OBJ)
 	$(Q)echo "clang $<"; $(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -fno-sanitize-recover=all -MMD -MP $< $(FUZZ_OBJ) -o $@ -lsqlite3 $(LIBS)
-fuzz: deps
+
+FUZZ_NOW := $(or $(TARGET),$(FUZZ))
+fuzz: fuzz-deps
+	@for t in $(filter-out $(FUZZ),$(FUZZ_NOW)); do \
+	  echo "fuzz: there is no target $$t; say one of: $(FUZZ)"; exit 1; done
+	@$(MAKE) --no-print-directory $(FUZZ_NOW:%=$(BUILD)/fuzz/fuzz_%)
+	@BUILD=$(BUILD) TIME=$(TIME) FUZZ="$(FUZZ_NOW)" sh tests/run.sh
+
+## fuzz-deps install what make fuzz needs beyond that: clang and its libFuzzer
+# Not every system has libFuzzer in a package of its own: it is looked for where it counts.
+FUZZ_PROBE := $(BUILD)/fuzz/probe
+fuzz-deps: deps
+	@mkdir -p $(BUILD)/fuzz
 	@command -v $(FUZZ_CC) >/dev/null || sh tests/deps.sh clang
-	@sh tests/deps.sh libclang-rt-$$($(FUZZ_CC) -dumpversion | cut -d. -f1)-dev
-	@$(MAKE) --no-print-directory $(patsubst %,$(BUILD)/fuzz/fuzz_%,$(or $(TARGET),$(FUZZ)))
-	@BUILD=$(BUILD) TIME=$(TIME) sh tests/fuzz/run.sh $(or $(TARGET),$(FUZZ))
+	@echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' >$(FUZZ_PROBE).c
+	@$(FUZZ_CC) -w -fsanitize=fuzzer,$(FUZZ_SAN) $(FUZZ_PROBE).c -o $(FUZZ_PROBE) 2>/dev/null || \
+	  sh tests/deps.sh libclang-rt-$$($(FUZZ_CC) -dumpversion | cut -d. -f1)-dev
 
 ## format   lay the sources out as .clang-format says
 format:

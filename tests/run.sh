@@ -5,7 +5,8 @@
 # their corpus and exit 0. SQL tests (tests/sql/NAME.sql) run in
 # the sqlite3 shell and must print tests/sql/NAME.out to the letter. Shell tests
 # (tests/sh/*.sh) exit 0 when all is well, 77 when they cannot run here. With ONLY="test_a test_b"
-# those C tests alone.
+# those C tests alone. With FUZZ="text sql" those targets are fuzzed, each of them a test, and
+# nothing else is run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -31,6 +32,14 @@ verdict() { # STATUS NAME
 }
 
 only=${ONLY:-}
+# No further once something was found.
+for t in ${FUZZ:-}; do
+  only=none
+  sh tests/fuzz/run.sh "$t"; rc=$?
+  verdict $rc "fuzz $t"
+  [ $rc -eq 0 ] || break
+done
+
 for t in "$build"/tests/test_*; do
   case $t in *.d|*.o) continue ;; esac
   case " $only " in "  "|*" ${t##*/} "*) ;; *) continue ;; esac
@@ -52,6 +61,7 @@ done
 # What the fuzzers ever stumbled over, and a choice of what they tried, once more.
 for t in "$build"/tests/fuzz_*; do
   case $t in *.d) continue ;; esac
+  case " $only " in "  "|*" ${t##*/} "*) ;; *) continue ;; esac
   [ -x "$t" ] || continue
   corpus=tests/fuzz/corpus/${t##*/fuzz_}
   out=$("$t" "$corpus" 2>&1); rc=$?
