@@ -62,10 +62,15 @@ static bool check_file(const struct ner_safetensors *file, const unsigned char *
   return format && strcmp(format, "sqlite-ner") == 0;
 }
 
-/* From memory that ends where the file ends; then the same through the file system. */
+/* From memory that ends where the file ends; then the same through the file system, in a precision
+** of the last byte's choice. */
 static void try_own(const char *bytes, size_t n) {
+  static const enum ner_precision asked[] = {NER_PRECISION_FILE, NER_PRECISION_FILE,
+                                             NER_PRECISION_F32, NER_PRECISION_INT8};
+  const enum ner_precision precision = asked[bytes[n - 1] & 3];
   struct ner_safetensors *file;
   struct ner_model *model = NULL;
+  enum ner_precision found;
   struct ner_err err = {0};
   char path[TEST_PATH];
   int rc;
@@ -74,21 +79,27 @@ static void try_own(const char *bytes, size_t n) {
   check(rc == err.code && rc != NER_NOMEM && (rc == NER_OK) == (model != NULL));
   if( rc != NER_OK ) return;
   fuzz_use_model(model, sentence, sizeof sentence - 1);
+  found = model->precision;
   ner_model_unref(model);
   test_write(fuzz_dir, "own.safetensors", bytes, n);
-  check(ner_model_open(test_path(path, fuzz_dir, "own.safetensors"), NER_PRECISION_FILE, &model,
-                       &err) == NER_OK);
+  rc = ner_model_open(test_path(path, fuzz_dir, "own.safetensors"), precision, &model, &err);
+  check((rc == NER_OK) == (precision == NER_PRECISION_FILE || precision == found));
+  if( rc != NER_OK ) return;
   check(model->n_bytes > 0 && model->n_bytes <= n + 4096);
   ner_model_unref(model);
 }
 
-/* As one or the other architecture and precision; the last byte decides. */
+/* As one or the other architecture and precision; the last byte decides. Alone it is no model. */
 static void try_directory(const char *bytes, size_t n) {
   const char *dir = dirs[bytes[n - 1] & 1];
   struct ner_model *model = NULL;
   struct ner_err err = {0};
+  char path[TEST_PATH];
   int rc;
   test_write(dir, "model.safetensors", bytes, n);
+  check(ner_model_open(test_path(path, dir, "model.safetensors"), NER_PRECISION_FILE, &model,
+                       &err) == NER_ERROR);
+  err = (struct ner_err){0};
   rc = ner_model_open(dir, bytes[n - 1] & 2 ? NER_PRECISION_INT8 : NER_PRECISION_FILE, &model,
                       &err);
   check(rc == err.code && rc != NER_NOMEM && (rc == NER_OK) == (model != NULL));
