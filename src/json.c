@@ -2,10 +2,11 @@
 ** json.c - see json.h. The one engine file that knows SQLite.
 **
 ** SQLite is a lenient reader: from 3.42 on its functions take JSON5, before 3.45
-** they end a string at \u0000, and none of them minds ill-formed UTF-8. So a document is
-** scanned once by check_text() (bytes, escapes, depth) and then must pass
-** json_valid(), which in every version asks for RFC 8259. After that the
-** functions of all versions agree.
+** they end a string at \u0000, and none of them minds ill-formed UTF-8. In some (3.40) a container
+** that ends in a string passes as a member's name, ["a"] in {["a"]:1}, and whoever then asks for
+** a member may read from a null pointer. So a document is scanned once by check_text() (bytes,
+** escapes, names, depth) and then must pass json_valid(), which in every version asks for RFC
+** 8259. After that the functions of all versions agree.
 */
 #include "json.h"
 
@@ -69,7 +70,7 @@ static int check_escape(const unsigned char *s, const unsigned char *end) {
 static int check_text(const char *text, size_t n_bytes, const char *what, struct ner_err *err) {
   const unsigned char *s = (const unsigned char *)text, *end = s + n_bytes;
   bool in_string = false;
-  int depth = 0;
+  int depth = 0, last = 0; /* last: of the bytes that are no blanks */
   if( n_bytes > INT_MAX - 1 )
     return ner_fail(err, NER_ERROR, "%s: %zu bytes of JSON are too many", what, n_bytes);
   while( s < end ) {
@@ -93,6 +94,9 @@ static int check_text(const char *text, size_t n_bytes, const char *what, struct
     if( !in_string && (c == '[' || c == '{') && ++depth > MAX_DEPTH )
       return bad_text(err, what, "nested too deeply", at);
     if( !in_string && (c == ']' || c == '}') ) depth--;
+    if( !in_string && c == ':' && last != '"' )
+      return bad_text(err, what, "a name that is no string", at);
+    if( c > ' ' ) last = c;
     s++;
   }
   return NER_OK;

@@ -175,6 +175,11 @@ static void refused(void **state) {
       BAD("\xc2\xa0[1]"),
       BAD("\xef\xbb\xbf[1]"),
       BAD("\f[1]"),
+      /* names that are no strings: valid to SQLite 3.40, which then crashes at $.model_type */
+      BAD("{[\"x\"]:1}"),
+      BAD("{{\"a\":\"x\"}:1}"),
+      BAD("{\"y\":1,[1,\"x\"] :{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1}}"),
+      BAD("{[\"x\"]:{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1}}"),
       /* ill-formed UTF-8, control characters, NUL */
       BAD("[\"\xff\"]"),
       BAD("[\"\xc3\"]"),
