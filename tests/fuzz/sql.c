@@ -291,6 +291,10 @@ static void call_hidden(struct run *run) {
   struct value v[4];
   v[0] = value(run, first[which]), v[1] = value(run, models);
   v[2] = value(run, aggregations), v[3] = value(run, thresholds);
+  if( which == 1 ) { /* what its statement enriches it enriches once */
+    struct answer first_time = ask(run, "SELECT count(*) FROM ner_query(?1, ?2)", v, 2, NULL, NULL);
+    discard(&first_time);
+  }
   same_answer(run, tables_of[which][0], tables_of[which][1], v, 4);
 }
 
