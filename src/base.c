@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h> /* getentropy() of macOS, */
+#include <time.h>
+#include <unistd.h> /* and of everybody else */
 
 int ner_fail(struct ner_err *err, int code, const char *fmt, ...) {
   if( err && err->code == NER_OK ) {
@@ -86,4 +89,14 @@ char *ner_strndup(const char *s, size_t n) {
   memcpy(copy, s, n);
   copy[n] = 0;
   return copy;
+}
+
+/* Not sqlite3_randomness(): what needs this knows nothing of SQLite. Where the system gives no
+** random bytes (an old kernel, a strict sandbox), the time and where the stack is must do. */
+uint64_t ner_random(void) {
+  uint64_t number;
+  struct timespec now = {0};
+  if( getentropy(&number, sizeof number) == 0 ) return number;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return ((uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now) * 0x9E3779B97F4A7C15u;
 }

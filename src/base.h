@@ -64,6 +64,9 @@ static inline bool ner_add_u64(uint64_t a, uint64_t b, uint64_t *out) {
 }
 static inline size_t ner_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+/* A number that nobody outside this process can foresee, another at each call. */
+uint64_t ner_random(void);
+
 /* How a long computation learns that it should end. NULL: never. Only ever
 ** called on the thread that started the computation. */
 struct ner_stop {

@@ -7,6 +7,10 @@
 ** piece ("##rk") is found by starting from the state after "##": nothing is ever
 ** copied to be looked up.
 **
+** A vocabulary may come from anybody, so each has a hash of its own, by a key drawn at
+** random: no file can be made whose pieces collide. Nothing but the pieces' places in the
+** table depends on the key.
+**
 ** A word is first looked up whole, which settles most of them. Otherwise, from
 ** the left, the longest piece that fits, as the reference does it; if nothing
 ** fits somewhere, the whole word is one [UNK].
@@ -28,7 +32,7 @@ struct piece {
 };
 
 struct slot {
-  uint32_t tag; /* bits of the hash, to spare most comparisons */
+  uint32_t hash; /* to spare most comparisons */
   int32_t id;   /* -1: empty */
 };
 
@@ -37,35 +41,49 @@ struct ner_vocab {
   size_t n_bytes, cap_bytes;
   struct piece *piece; /* [n] in order of arrival; by id once finished */
   size_t n, cap;
-  struct slot *slot;  /* [1 << (64 - shift)] at most half full; NULL until finished */
+  struct slot *slot;  /* [1 << (HASH_BITS - shift)] at most half full; NULL until finished */
   int shift;          /* a hash's home is hash >> shift */
+  uint32_t key;       /* of the hash */
   uint32_t max_bytes; /* of a piece */
 };
 
-static inline uint64_t hash_byte(uint64_t hash, char byte) {
-  return (hash ^ (unsigned char)byte) * 0x9E3779B97F4A7C15u; /* 2^64 / golden ratio, odd */
+/* A piece's hash is Σ (byte[i] + 1)·key^(n-i) modulo the prime p = 2^31 - 1. For two pieces of at
+** most L bytes the difference is a polynomial of the key without constant term, of degree L or
+** less: it takes each value for L keys at most. Of 2^30 keys, then, no more than 4·L in n_slots
+** give the two neighbouring homes, whatever the pieces are, and filling the table takes some steps
+** a byte of the vocabulary. */
+#define HASH_BITS  31
+#define HASH_PRIME (((uint32_t)1 << HASH_BITS) - 1)
+#define MAX_KEY    ((uint32_t)1 << 30)
+#define MAX_PIECES ((int64_t)1 << 29) /* twice as many slots are left enough bits to tell apart */
+
+/* Not quite reduced: it stays below 2^32 + 2^9, as (2^32 + 2^9 + 256)·2^30 / 2^31 + p does. */
+static inline uint64_t hash_byte(const struct ner_vocab *vocab, uint64_t hash, char byte) {
+  uint64_t product = (hash + (unsigned char)byte + 1) * vocab->key;
+  return (product & HASH_PRIME) + (product >> HASH_BITS);
 }
-static inline uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t n) {
-  for( size_t i = 0; i < n; i++ ) hash = hash_byte(hash, bytes[i]);
+static inline uint64_t hash_bytes(const struct ner_vocab *vocab, uint64_t hash, const char *bytes,
+                                  size_t n) {
+  for( size_t i = 0; i < n; i++ ) hash = hash_byte(vocab, hash, bytes[i]);
   return hash;
 }
-#define HASH_START 0x243F6A8885A308D3u /* any number but 0: bits of pi */
-static inline uint32_t hash_tag(uint64_t hash) {
-  return (uint32_t)(hash >> 16);
+static uint64_t hash_piece(const struct ner_vocab *vocab, const char *bytes, size_t n) {
+  return hash_bytes(vocab, 0, bytes, n);
 }
 
 /* The slot of the piece made of `prefix` (n_prefix bytes, "" or "##") and bytes, or the
 ** empty one where it would go. */
-static struct slot *find_slot(const struct ner_vocab *vocab, uint64_t hash, size_t n_prefix,
+static struct slot *find_slot(const struct ner_vocab *vocab, uint64_t unreduced, size_t n_prefix,
                               const char *bytes, size_t n_bytes) {
-  size_t mask = ((size_t)1 << (64 - vocab->shift)) - 1;
-  size_t i = (size_t)(hash >> vocab->shift);
+  uint32_t hash = (uint32_t)(unreduced % HASH_PRIME);
+  size_t mask = ((size_t)1 << (HASH_BITS - vocab->shift)) - 1;
+  size_t i = hash >> vocab->shift;
   for( ;; i = (i + 1) & mask ) {
     struct slot *slot = &vocab->slot[i];
     const struct piece *piece;
     const char *own;
     if( slot->id < 0 ) return slot;
-    if( slot->tag != hash_tag(hash) ) continue;
+    if( slot->hash != hash ) continue;
     piece = &vocab->piece[slot->id];
     own = vocab->bytes + piece->at;
     if( piece->n_bytes == n_prefix + n_bytes && memcmp(own, CONTINUES, n_prefix) == 0 &&
@@ -104,7 +122,7 @@ int ner_vocab_add(struct ner_vocab *vocab, const char *piece, size_t n_bytes, in
                   struct ner_err *err) {
   struct piece *added;
   uint32_t n_cp;
-  if( id < 0 || id >= INT32_MAX )
+  if( id < 0 || id >= MAX_PIECES )
     return ner_fail(err, NER_ERROR, "piece id %lld is out of range; ids count from 0",
                     (long long)id);
   if( n_bytes > UINT32_MAX - vocab->n_bytes )
@@ -165,16 +183,17 @@ int ner_vocab_finish(struct ner_vocab *vocab, const char *what, struct ner_err *
   size_t i, n_slots = 2;
   int rc = order_by_id(vocab, what, err);
   if( rc ) return rc;
-  for( vocab->shift = 63; n_slots < vocab->n * 2; vocab->shift-- ) n_slots *= 2;
+  vocab->key = 1 + (uint32_t)(ner_random() % (MAX_KEY - 1));
+  for( vocab->shift = HASH_BITS - 1; n_slots < vocab->n * 2; vocab->shift-- ) n_slots *= 2;
   vocab->slot = ner_alloc(n_slots, sizeof *vocab->slot);
   if( !vocab->slot ) return ner_fail_nomem(err);
   for( i = 0; i < n_slots; i++ ) vocab->slot[i].id = -1;
   for( i = 0; i < vocab->n; i++ ) {
     const struct piece *piece = &vocab->piece[i];
     const char *bytes = vocab->bytes + piece->at;
-    uint64_t hash = hash_bytes(HASH_START, bytes, piece->n_bytes);
-    *find_slot(vocab, hash, 0, bytes, piece->n_bytes) =
-        (struct slot){hash_tag(hash), piece->id}; /* a double: the last id stays */
+    uint64_t hash = hash_piece(vocab, bytes, piece->n_bytes);
+    *find_slot(vocab, hash, 0, bytes, piece->n_bytes) = (struct slot){
+        (uint32_t)(hash % HASH_PRIME), piece->id}; /* a double: the last id stays */
   }
   return NER_OK;
 }
@@ -209,12 +228,22 @@ int32_t ner_vocab_size(const struct ner_vocab *vocab) {
 }
 
 int32_t ner_vocab_find(const struct ner_vocab *vocab, const char *piece, size_t n_bytes) {
-  return find_slot(vocab, hash_bytes(HASH_START, piece, n_bytes), 0, piece, n_bytes)->id;
+  return find_slot(vocab, hash_piece(vocab, piece, n_bytes), 0, piece, n_bytes)->id;
 }
 
 const char *ner_vocab_piece(const struct ner_vocab *vocab, int32_t id, size_t *n_bytes) {
   *n_bytes = vocab->piece[id].n_bytes;
   return vocab->bytes + vocab->piece[id].at;
+}
+
+size_t ner_vocab_longest_probe(const struct ner_vocab *vocab) {
+  size_t longest = 0, mask = ((size_t)1 << (HASH_BITS - vocab->shift)) - 1;
+  for( size_t i = 0; i <= mask; i++ ) {
+    const struct slot *slot = &vocab->slot[i];
+    size_t n_steps = (i - (slot->hash >> vocab->shift)) & mask;
+    if( slot->id >= 0 && n_steps > longest ) longest = n_steps;
+  }
+  return longest;
 }
 
 uint32_t ner_vocab_piece_cp(const struct ner_vocab *vocab, int32_t id) {
@@ -301,11 +330,11 @@ static int32_t longest_piece(const struct ner_vocab *vocab, const struct ner_wor
                              uint32_t first, uint32_t *end) {
   size_t n_prefix = first > 0 ? N_CONTINUES : 0;
   uint32_t begin = ner_word_at(word, first), at = begin, i;
-  uint64_t hash[MAX_WORD_CP], h = hash_bytes(HASH_START, CONTINUES, n_prefix);
+  uint64_t hash[MAX_WORD_CP], h = hash_piece(vocab, CONTINUES, n_prefix);
   for( i = first; i < word->n_cp; i++ ) {
     uint32_t after = ner_word_at(word, i + 1);
     if( after - begin + n_prefix > vocab->max_bytes ) break;
-    h = hash_bytes(h, word->norm + at, after - at);
+    h = hash_bytes(vocab, h, word->norm + at, after - at);
     hash[i - first] = h;
     at = after;
   }

@@ -48,6 +48,10 @@ const char *ner_vocab_piece(const struct ner_vocab *vocab, int32_t id, size_t *n
 /* Its length in code points, "##" included. */
 uint32_t ner_vocab_piece_cp(const struct ner_vocab *vocab, int32_t id);
 
+/* How far from home a piece of a finished vocabulary is found at most, in steps of the search; for
+** tests. Another number each time: the table is laid out at random. */
+size_t ner_vocab_longest_probe(const struct ner_vocab *vocab);
+
 /* Takes the vocabulary over (also when it fails). Fails when [UNK], [CLS] or
 ** [SEP] is missing from it ([PAD] and [MASK] may be). `what` names it in errors. */
 int ner_tokenizer_new(struct ner_vocab *vocab, const struct ner_text_rules *rules, const char *what,

@@ -370,7 +370,7 @@ static void vocabulary_piece_by_piece(void **state) {
   err.code = NER_OK;
   assert_int_equal(add_all(pieces, (int64_t[]){INT64_MAX}, 1, &err), NER_ERROR);
   err.code = NER_OK;
-  assert_int_equal(add_all(pieces, (int64_t[]){INT32_MAX - 1}, 1, &err), NER_ERROR);
+  assert_int_equal(add_all(pieces, (int64_t[]){((int64_t)1 << 29) - 1}, 1, &err), NER_ERROR);
 }
 
 /* ---- special tokens, hostile texts ---- */
@@ -389,6 +389,50 @@ static void check_ids(const char *text, size_t n_bytes, const char *expected) {
   ner_tokenizer_free(tokenizer);
 }
 #define IDS(text, expected) check_ids(text, sizeof text - 1, expected)
+
+/* ---- a vocabulary made to be slow ---- */
+
+#define N_CRAFTED 20000
+
+/* The hash that the vocabulary had before it had a key, from this start. */
+static uint64_t unkeyed_hash(uint64_t hash, const char *piece, size_t n) {
+  for( size_t i = 0; i < n; i++ ) hash = (hash ^ (unsigned char)piece[i]) * 0x9E3779B97F4A7C15u;
+  return hash;
+}
+
+/* The k-th string of six letters from a to p. */
+static void spell(uint32_t k, char piece[6]) {
+  for( int i = 5; i >= 0; i--, k /= 16 ) piece[i] = (char)('a' + k % 16);
+}
+
+/* All of them are found, and none after more than a few dozen steps: a thousand is never reached by
+** chance, and missed by no collision. */
+static void check_probes(const char *lines, size_t n_pieces) {
+  struct ner_vocab *vocab = NULL;
+  struct ner_err err = {0};
+  if( ner_vocab_from_lines(lines, n_pieces * 7, "crafted", &vocab, &err) ) fail_msg("%s", err.msg);
+  for( size_t i = 0; i < n_pieces; i++ )
+    assert_int_equal(ner_vocab_find(vocab, lines + 7 * i, 6), i);
+  assert_in_range(ner_vocab_longest_probe(vocab), 0, 1000);
+  ner_vocab_free(vocab);
+}
+
+static void vocabulary_of_collisions(void **state) {
+  char *lines = malloc(N_CRAFTED * 7);
+  size_t n = 0;
+  (void)state;
+  assert_non_null(lines);
+  for( uint32_t k = 0; n < N_CRAFTED; k++ ) { /* one in 256 */
+    char *piece = lines + 7 * n;
+    spell(k, piece);
+    piece[6] = '\n';
+    if( unkeyed_hash(0x243F6A8885A308D3u, piece, 6) >> 56 == 0 ) n++;
+  }
+  check_probes(lines, n);
+  for( uint32_t k = 0; k < N_CRAFTED; k++ ) spell(k, lines + 7 * k); /* as alike as can be */
+  check_probes(lines, n);
+  free(lines);
+}
 
 static void special_tokens_in_text(void **state) {
   static const char lines[] = "[UNK]\n[CLS]\n[SEP]\n[\n]\nPAD\n";
@@ -514,6 +558,7 @@ int main(void) {
       cmocka_unit_test(vocabulary_of_lines),
       cmocka_unit_test(vocabularies_refused),
       cmocka_unit_test(vocabulary_piece_by_piece),
+      cmocka_unit_test(vocabulary_of_collisions),
       cmocka_unit_test(special_tokens_in_text),
       cmocka_unit_test(ill_formed_texts),
       cmocka_unit_test(hostile_texts),
