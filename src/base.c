@@ -98,5 +98,6 @@ uint64_t ner_random(void) {
   struct timespec now = {0};
   if( getentropy(&number, sizeof number) == 0 ) return number;
   clock_gettime(CLOCK_REALTIME, &now);
-  return ((uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now) * 0x9E3779B97F4A7C15u;
+  number = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now;
+  return number * 0x9E3779B97F4A7C15u; /* 2^64 / golden ratio: every bit reaches the high ones */
 }

@@ -43,12 +43,12 @@ struct part {
   bool damaged; /* its logits are no numbers */
 };
 
-/* What one thread needs to run a batch. */
+/* What one thread needs to run any of the batches. */
 struct lane {
   struct ner_session *session;
-  int32_t *ids;       /* [capacity] */
-  int32_t *seq_begin; /* [capacity + 1] */
-  float *logits;      /* [capacity, n_labels] */
+  int32_t *ids;       /* [batch_tok] */
+  int32_t *seq_begin; /* [batch_tok + 1] */
+  float *logits;      /* [batch_tok, n_labels] */
 };
 
 /* Where pieces of a sequence begin: piece i is [at[i], at[i+1]). */
@@ -66,6 +66,7 @@ struct run {
   struct part *part; /* [n_parts] */
   size_t n_parts, cap_parts;
   struct cuts batch; /* of parts */
+  size_t batch_tok;  /* of the largest */
   bool as_team;      /* batches run one by one, each split over a team */
   int lanes_wanted;
   struct lane *lane; /* [n_lanes] */
@@ -220,6 +221,7 @@ static int cut_batches(struct run *run, size_t target_tok) {
       tok = 0;
     }
     tok += more;
+    if( tok > run->batch_tok ) run->batch_tok = tok;
   }
   return cut(&run->batch, run->n_parts);
 }
@@ -250,14 +252,15 @@ static int plan_batches(struct run *run, struct ner_err *err) {
 
 /* --- batches → probabilities ------------------------------------------------ */
 
-static int open_lane(struct lane *lane, struct ner_model *model, struct ner_err *err) {
-  size_t capacity, n_labels = (size_t)model->config.n_labels;
-  int code = ner_session_acquire(model, &lane->session, err);
+/* Not as large as the model allows: a small file may speak of 65 536 tokens at once and 4 096 labels,
+** which are 1 GB of logits. */
+static int open_lane(struct lane *lane, const struct run *run, struct ner_err *err) {
+  size_t n_labels = (size_t)run->model->config.n_labels;
+  int code = ner_session_acquire(run->model, &lane->session, err);
   if( code ) return code;
-  capacity = (size_t)ner_session_capacity_tok(lane->session);
-  lane->ids = ner_alloc(capacity, sizeof *lane->ids);
-  lane->seq_begin = ner_alloc(capacity + 1, sizeof *lane->seq_begin);
-  lane->logits = ner_alloc(capacity, n_labels * sizeof *lane->logits);
+  lane->ids = ner_alloc(run->batch_tok, sizeof *lane->ids);
+  lane->seq_begin = ner_alloc(run->batch_tok + 1, sizeof *lane->seq_begin);
+  lane->logits = ner_alloc(run->batch_tok, n_labels * sizeof *lane->logits);
   return lane->ids && lane->seq_begin && lane->logits ? NER_OK : ner_fail_nomem(err);
 }
 
@@ -276,7 +279,7 @@ static int open_lanes(struct run *run, struct ner_err *err) {
   if( !run->lane ) return ner_fail_nomem(err);
   while( run->n_lanes < run->lanes_wanted ) {
     struct ner_err why = {0};
-    code = open_lane(&run->lane[run->n_lanes], run->model, &why);
+    code = open_lane(&run->lane[run->n_lanes], run, &why);
     if( code ) {
       close_lane(&run->lane[run->n_lanes]);
       return run->n_lanes > 0 ? NER_OK : ner_fail(err, code, "%s", why.msg);

@@ -29,6 +29,7 @@ static atomic_long countdown; /* at 1 the allocation fails; 0 and below: none do
 static atomic_bool from_then_on;
 static atomic_bool out;    /* an allocation has failed */
 static atomic_long n_live; /* blocks of the seam */
+static atomic_size_t largest_bytes; /* ever asked for at once */
 
 static bool must_fail(void) {
   if( atomic_load(&out) && atomic_load(&from_then_on) ) return true;
@@ -51,6 +52,8 @@ static bool disarm(void) {
 }
 
 void *ner_test_malloc(size_t n_bytes) {
+  size_t largest = atomic_load(&largest_bytes);
+  while( n_bytes > largest && !atomic_compare_exchange_weak(&largest_bytes, &largest, n_bytes) ) {}
   void *p = must_fail() ? NULL : malloc(n_bytes);
   if( p ) atomic_fetch_add(&n_live, 1);
   return p;
@@ -428,6 +431,34 @@ static void out_of_memory(void **state) {
   assert_int_equal(n_wrong, 0);
 }
 
+/* A small file may speak of many tokens at once and many labels: a short text needs no room for all
+** of them. */
+static void memory_follows_the_text(void **state) {
+  struct tiny tiny = tiny_distilbert();
+  struct answer found;
+  sqlite3 *db;
+  tiny.layers = 1;
+  tiny.positions = 16384; /* as logits 268 MB, and 20 MB of a session's scratch */
+  tiny.n_labels = 4096;
+  tiny.id2label = NULL;
+  tiny.tokenizer = "{\"do_lower_case\":false}";
+  tiny_write(model_dir, &tiny);
+  setenv("NER_THREADS", "2", 1);
+  assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+  assert_int_equal(sqlite3_ner_init(db, NULL, NULL), SQLITE_OK);
+  run_sql(db, "SELECT ner_load('wide', ?1)", &found);
+  if( found.rc ) fail_msg("%s", found.message);
+  atomic_store(&largest_bytes, 0);
+  run_sql(db, "SELECT count(*), max(\"end\") FROM ner(" TEXT ", 'wide')", &found);
+  if( found.rc ) fail_msg("%s", found.message);
+  assert_true(found.n > 0);
+  if( verbose ) print_message("# the largest of all: %zu bytes\n", atomic_load(&largest_bytes));
+  assert_in_range(atomic_load(&largest_bytes), 1, 32 << 20);
+  run_sql(db, "SELECT ner_unload('wide')", &found);
+  assert_int_equal(sqlite3_close(db), SQLITE_OK);
+  ner_pool_stop();
+}
+
 /* ---- setting up ---- */
 
 static int set_up(void **state) {
@@ -454,7 +485,8 @@ static int tear_down(void **state) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(out_of_memory)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(out_of_memory),
+                                     cmocka_unit_test(memory_follows_the_text)};
   sqlite3_mem_methods methods;
   const char *all = getenv("NER_OOM");
   every_n = all && !strcmp(all, "all");
