@@ -91,6 +91,19 @@ char *ner_strndup(const char *s, size_t n) {
   return copy;
 }
 
+char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]) {
+  char text[NER_NUMBER_BYTES];
+  size_t n = 0;
+  snprintf(text, sizeof text, "%.*g", n_digits, value);
+  for( const char *s = text; *s; s++ ) /* a point may be of several bytes */
+    if( ner_ascii_alnum(*s) || *s == '-' || *s == '+' )
+      out[n++] = *s;
+    else if( n == 0 || out[n - 1] != '.' )
+      out[n++] = '.';
+  out[n] = 0;
+  return out;
+}
+
 /* Not sqlite3_randomness(): what needs this knows nothing of SQLite. Where the system gives no
 ** random bytes (an old kernel, a strict sandbox), the time and where the stack is must do. */
 uint64_t ner_random(void) {

@@ -64,6 +64,18 @@ static inline bool ner_add_u64(uint64_t a, uint64_t b, uint64_t *out) {
 }
 static inline size_t ner_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+/* Of A-Z, a-z and 0-9 alone. <ctype.h> would ask the locale, which is the host's: in a Turkish one
+** the small letter of I is another. */
+static inline char ner_ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+static inline bool ner_ascii_alnum(char c) {
+  char lower = ner_ascii_lower(c);
+  return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9');
+}
+/* printf's "%.*g", but for the decimal point, which there is the locale's; returns out. Nine digits
+** tell floats apart. */
+#define NER_NUMBER_BYTES 40
+char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]);
+
 /* A number that nobody outside this process can foresee, another at each call. */
 uint64_t ner_random(void);
 

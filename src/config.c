@@ -44,13 +44,14 @@ static int only_string(struct ner_json *json, const char *what, const char *key,
 
 /* What must hold between sizes, wherever they come from. */
 static int check_config(const struct ner_config *c, const char *what, struct ner_err *err) {
+  char eps[NER_NUMBER_BYTES];
   if( c->hidden % c->heads != 0 )
     return ner_fail(err, NER_ERROR,
                     "%s: hidden size %d is no multiple of the %d heads" NER_GET_ANEW, what,
                     c->hidden, c->heads);
   if( !(c->norm_eps > 0 && c->norm_eps < 1) )
-    return ner_fail(err, NER_ERROR, "%s: layer_norm_eps is %g; it must be above 0 and below 1",
-                    what, (double)c->norm_eps);
+    return ner_fail(err, NER_ERROR, "%s: layer_norm_eps is %s; it must be above 0 and below 1",
+                    what, ner_print_number(c->norm_eps, 6, eps));
   return NER_OK;
 }
 
@@ -189,20 +190,6 @@ int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struc
 
 /* ---- our own ---- */
 
-/* printf's %g depends on the locale's decimal point, which the host may have set:
-** take the digits and put the point ourselves. Nine digits tell floats apart. */
-static void print_float(float value, char *out, size_t n_out) {
-  char text[40];
-  size_t n = 0;
-  snprintf(text, sizeof text, "%.8e", (double)value);
-  for( const char *s = text; *s && n + 2 < n_out; s++ ) {
-    if( !strchr("0123456789e+-", *s) ) continue;
-    out[n++] = *s;
-    if( n == 1 ) out[n++] = '.';
-  }
-  out[n] = 0;
-}
-
 static const char *json_bool(bool value) {
   return value ? "true" : "false";
 }
@@ -211,18 +198,18 @@ char *ner_config_to_own(const struct ner_model *model) {
   const struct ner_config *c = &model->config;
   const struct ner_text_rules *rules = ner_tokenizer_rules(model->tokenizer);
   size_t n = strlen(model->labels_json) + 1024;
-  char *text = ner_alloc(n, 1), eps[40];
+  char *text = ner_alloc(n, 1), eps[NER_NUMBER_BYTES];
   if( !text ) return NULL;
-  print_float(c->norm_eps, eps, sizeof eps);
   snprintf(text, n,
            "{\"architecture\":\"%s\",\"layers\":%d,\"hidden\":%d,\"heads\":%d,\"ffn\":%d,"
            "\"vocab_size\":%d,\"max_positions\":%d,\"type_vocab\":%d,\"max_tokens\":%d,"
            "\"norm_eps\":%s,\"labels\":%s,\"clean_text\":%s,\"split_cjk\":%s,"
            "\"strip_accents\":%s,\"lowercase\":%s}\n",
            ner_architecture_name(c->architecture), c->layers, c->hidden, c->heads, c->ffn,
-           c->vocab_size, c->max_positions, c->type_vocab, c->max_tokens, eps, model->labels_json,
-           json_bool(rules->clean_text), json_bool(rules->split_cjk),
-           json_bool(rules->strip_accents), json_bool(rules->lowercase));
+           c->vocab_size, c->max_positions, c->type_vocab, c->max_tokens,
+           ner_print_number(c->norm_eps, 9, eps), model->labels_json, json_bool(rules->clean_text),
+           json_bool(rules->split_cjk), json_bool(rules->strip_accents),
+           json_bool(rules->lowercase));
   return text;
 }
 

@@ -19,10 +19,10 @@ const char *ner_precision_name(enum ner_precision p) {
   return p == NER_PRECISION_INT8 ? "int8" : p == NER_PRECISION_F32 ? "f32" : "as in the file";
 }
 
-/* Equal but for the case of A-Z; strcasecmp() would ask the host's locale. */
+/* Equal but for the case of A-Z. */
 static bool same_word(const char *a, const char *b) {
   for( ;; a++, b++ ) {
-    int x = *a >= 'A' && *a <= 'Z' ? *a + 32 : *a;
+    char x = ner_ascii_lower(*a);
     if( x != *b ) return false;
     if( x == 0 ) return true;
   }

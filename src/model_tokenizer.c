@@ -51,6 +51,7 @@ static int open_json(const char *path, struct ner_json **out, struct ner_err *er
 static int read_config(struct source *src, struct ner_err *err) {
   struct ner_json *json;
   double max_len = src->max_length;
+  char number[NER_NUMBER_BYTES];
   int rc;
   if( ner_file_kind(src->config_path) == NER_FILE_MISSING ) return NER_OK;
   if( (rc = open_json(src->config_path, &json, err)) ) return rc;
@@ -63,8 +64,8 @@ static int read_config(struct source *src, struct ner_err *err) {
   ner_json_close(json);
   if( rc == NER_OK && !(max_len >= 3) )
     rc = ner_fail(err, NER_ERROR,
-                  "%s: model_max_length is %g; [CLS], a token and [SEP] need at least 3",
-                  src->config_path, max_len);
+                  "%s: model_max_length is %s; [CLS], a token and [SEP] need at least 3",
+                  src->config_path, ner_print_number(max_len, 6, number));
   src->max_length = max_len;
   return rc;
 }

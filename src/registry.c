@@ -9,7 +9,6 @@
 ** several threads that ask at once from opening the same model several times;
 ** only those that would have to open one themselves ever wait on it.
 */
-#include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,8 +96,8 @@ static int check_name(const char *name, struct ner_err *err) {
   size_t n = strlen(name);
   bool good = n >= 1 && n <= NAME_MAX_BYTES;
   for( size_t i = 0; good && i < n; i++ ) {
-    unsigned char c = (unsigned char)name[i];
-    good = c < 0x80 && (isalnum(c) || c == '.' || c == '_' || c == '-');
+    char c = name[i];
+    good = ner_ascii_alnum(c) || c == '.' || c == '_' || c == '-';
   }
   if( good ) return NER_OK;
   return ner_fail(err, NER_ERROR,

@@ -46,9 +46,9 @@ int ner_enrich_fail(struct ner_enrich_work *work, int sqlite_code, struct ner_er
                       " end the connection's other statements and run ner_enrich again, it goes on"
                       " where it was");
     return ner_fail(err, NER_ERROR,
-                    "the database was locked by somebody else for more than %.1f s; run"
+                    "the database was locked by somebody else for more than %d ms; run"
                     " ner_enrich again, it goes on where it was",
-                    work->patience_ms / 1000.0);
+                    work->patience_ms);
   case SQLITE_FULL:
     return ner_fail(err, NER_ERROR,
                     "the database or its disk is full; make room and run ner_enrich again, it goes"

@@ -16,7 +16,6 @@
 */
 #include "sql_stream.h"
 
-#include <ctype.h>
 #include <string.h>
 
 enum {
@@ -85,7 +84,7 @@ static int close_cursor(sqlite3_vtab_cursor *cursor) {
 /* The first word behind blanks and comments. */
 static const char *first_word(const char *sql) {
   for( ;; ) {
-    while( isspace((unsigned char)*sql) || *sql == ';' ) sql++;
+    sql += strspn(sql, " \t\n\f\r;");
     if( sql[0] == '-' && sql[1] == '-' ) {
       sql += strcspn(sql, "\n");
     } else if( sql[0] == '/' && sql[1] == '*' ) {
@@ -100,7 +99,7 @@ static const char *first_word(const char *sql) {
 
 static bool begins_with(const char *sql, const char *word) {
   size_t n = strlen(word);
-  return !sqlite3_strnicmp(sql, word, (int)n) && !isalnum((unsigned char)sql[n]) && sql[n] != '_';
+  return !sqlite3_strnicmp(sql, word, (int)n) && !ner_ascii_alnum(sql[n]) && sql[n] != '_';
 }
 
 static int sqlite_failed(sqlite3 *db, const char *what, struct ner_err *err) {

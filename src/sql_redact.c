@@ -15,7 +15,6 @@
 */
 #include "sql.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* Walks a list such as 'PER, ORG': the next name, without blanks around it; false at the end.
@@ -152,10 +151,7 @@ static void append_mark(sqlite3_str *html, const char *utf8, const struct ner_en
   while( colours[colour][0] && strcmp(colours[colour][0], e->label) != 0 ) colour++;
   sqlite3_str_appendall(html, "<mark class=\"ner-");
   for( const char *c = e->label; *c; c++ )
-    sqlite3_str_appendchar(html, 1,
-                           isalnum((unsigned char)*c) && (unsigned char)*c < 0x80
-                               ? (char)tolower((unsigned char)*c)
-                               : '-');
+    sqlite3_str_appendchar(html, 1, ner_ascii_alnum(*c) ? ner_ascii_lower(*c) : '-');
   sqlite3_str_appendf(html,
                       "\" style=\"background:%s;color:#111;padding:.1em .3em;border-radius:.3em\""
                       " title=\"",

@@ -132,6 +132,7 @@ int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct
   }
   if( !ner_sql_is_null(threshold) ) {
     struct ner_slice text;
+    char number[NER_NUMBER_BYTES];
     int type = sqlite3_value_type(threshold);
     if( type != SQLITE_INTEGER && type != SQLITE_FLOAT ) {
       int rc = ner_sql_text(threshold, "the threshold", &text, err);
@@ -142,8 +143,8 @@ int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct
     }
     out->threshold = sqlite3_value_double(threshold);
     if( !(out->threshold >= 0 && out->threshold <= 1) )
-      return ner_fail(err, NER_ERROR, "the threshold is %g; give a number from 0 to 1",
-                      out->threshold);
+      return ner_fail(err, NER_ERROR, "the threshold is %s; give a number from 0 to 1",
+                      ner_print_number(out->threshold, 6, number));
   }
   return NER_OK;
 }

@@ -2,6 +2,7 @@
 ** test_sql.c - the SQL surface through SQLite's C interface: what a shell script cannot show.
 ** Bound values, UTF-16, embedded NUL, ill-formed UTF-8, threads, interrupts, trust.
 */
+#include <locale.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -439,6 +440,40 @@ static void nothing_of_ours_is_for_indexes(void **state) {
   close_db(db);
 }
 
+/* Where the small letter of I is no i, and where a number has a comma. */
+static void the_locale_does_not_matter(void **state) {
+  static const char *const locales[] = {"tr_TR.ISO-8859-9", "tr_TR.iso88599", "tr_TR.UTF-8",
+                                        "tr_TR.utf8", "tr_TR", "de_DE.UTF-8", "de_DE.utf8"};
+  struct tiny tiny = tiny_distilbert();
+  char dir[TEST_PATH], sql[2 * TEST_PATH];
+  sqlite3 *db = open_db(sqlite3_ner_init);
+  int n_there = 0;
+  tiny.id2label = "{\"0\":\"I-IBIS\",\"1\":\"I-IBIS\",\"2\":\"I-IBIS\"}";
+  test_dir_make(dir);
+  tiny_write(dir, &tiny);
+  for( size_t i = 0; i < sizeof locales / sizeof *locales; i++ ) {
+    if( !setlocale(LC_ALL, locales[i]) ) continue;
+    n_there++;
+    sqlite3_snprintf((int)sizeof sql, sql,
+                     "SELECT ner_load('I_ibis', '%q', 'INT8') IS NULL, ner_redact('Anna', 'ibis',"
+                     " 'I_ibis'), instr(ner_html('Anna', 'I_ibis'), 'class=\"ner-ibis\"') > 0,"
+                     " ner_unload('I_ibis') IS NULL",
+                     dir);
+    check(db, sql, "0|[IBIS]|1|0;");
+    check(db, "SELECT count(*) FROM ner_query('WITH x(i) AS (VALUES(1)) SELECT i, ''x'' FROM x')",
+          "0;");
+    check_error(db, "SELECT * FROM ner('x', NULL, NULL, 1.25)", "the threshold is 1.25;");
+    check_error(db, "SELECT * FROM ner('x', NULL, NULL, -1e300)", "the threshold is -1e+300;");
+  }
+  setlocale(LC_ALL, "C");
+  test_dir_remove(dir);
+  close_db(db);
+  if( n_there == 0 ) {
+    print_message("# no Turkish or German locale is installed\n");
+    skip();
+  }
+}
+
 static void the_safe_entry_point_only_infers(void **state) {
   sqlite3 *db = open_db(sqlite3_ner_safe_init);
   check(db,
@@ -519,6 +554,7 @@ int main(void) {
       cmocka_unit_test(nothing_of_ours_is_for_indexes),
       cmocka_unit_test(labels_go_by_the_name_that_is_shown),
       cmocka_unit_test(thresholds_may_be_text),
+      cmocka_unit_test(the_locale_does_not_matter),
       cmocka_unit_test(the_safe_entry_point_only_infers),
       cmocka_unit_test(the_extension_can_be_loaded_twice),
   };
