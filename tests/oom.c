@@ -85,6 +85,7 @@ struct step {
   const char *after; /* its answer is what counts, rather than that of `sql`; NULL: that of `sql` */
   const char *undo;  /* of what outlives a connection; NULL: nothing */
   bool opening;      /* connection and registration too, while memory is short */
+  bool safe;         /* through the safe entry point */
   bool on_file;      /* not in memory */
   bool in_transaction; /* the host's own, which may be there still */
   int threads;         /* 0: one */
@@ -96,6 +97,13 @@ struct step {
 #define DOCS                                                                                       \
   "CREATE TABLE docs(body); INSERT INTO docs VALUES(" TEXT "),(NULL),('in Anna'),(x'00'),('')"
 
+/* Enough for three batches, of which two are labelled in the background; of few words and many blanks,
+** for they are gone through often. */
+#define MANY                                                                                       \
+  "CREATE TABLE docs(body); INSERT INTO docs SELECT printf('%1000s', 'Anna lives in Rome ' || "    \
+  "value) FROM json_each('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22]');"           \
+  "INSERT INTO docs VALUES(x'00'); UPDATE docs SET body = x'01' WHERE rowid = 5"
+
 #define ENRICH "SELECT done, total, entities, errors FROM ner_enrich('docs', 'body')"
 #define ENRICHED                                                                                   \
   "SELECT *, (SELECT count(*) FROM docs_body_ner_queue), (SELECT count(*) FROM "                   \
@@ -104,6 +112,10 @@ struct step {
 
 static const struct step steps[] = {
     {.name = "open and register", .sql = "SELECT ner_version()", .opening = true},
+    {.name = "open and register safely",
+     .sql = "SELECT ner_version()",
+     .opening = true,
+     .safe = true},
     {.name = "ner", .sql = "SELECT *, start_byte, end_byte, rowid, text FROM ner(" TEXT ")"},
     {.name = "ner with all arguments",
      .sql = "SELECT *, model, aggregation FROM ner(" TEXT ", 'tiny', 'average', 0.1)"
@@ -116,15 +128,26 @@ static const struct step steps[] = {
     {.name = "ner IN",
      .before = "CREATE TABLE docs(body); INSERT INTO docs VALUES(" TEXT "),(NULL),('Rome'),('')",
      .sql = "SELECT text, entity, label, score FROM ner WHERE text IN (SELECT body FROM docs)"},
+    {.name = "ner IN, in the background",
+     .before = MANY,
+     .sql = "SELECT count(*), sum(start), sum(length(text)) FROM ner"
+            " WHERE text IN (SELECT body FROM docs WHERE typeof(body) = 'text')"
+            " AND model = 'tiny' AND aggregation = 'strict'",
+     .threads = 2},
     {.name = "ner in a join",
      .before = DOCS,
      .sql = "SELECT d.rowid, n.* FROM docs AS d, ner(d.body) AS n WHERE typeof(d.body) <> 'blob'"},
     {.name = "ner_tokens", .sql = "SELECT * FROM ner_tokens(" TEXT ")"},
+    {.name = "ner_tokens of a model", .sql = "SELECT * FROM ner_tokens(" TEXT ", 'tiny') LIMIT 2"},
     {.name = "ner_words",
      .sql = "SELECT * FROM ner_words('[\"Anna\",\"lives\",7,1.5,\"\\u00e9\"]')"},
+    {.name = "ner_words of a model", .sql = "SELECT * FROM ner_words('[\"Anna\"]', 'tiny')"},
+    {.name = "an error of ner_words", .sql = "SELECT * FROM ner_words('[\"Anna\"')"},
     {.name = "ner_json", .sql = "SELECT ner_json(" TEXT "), ner_json(" TEXT ", 'tiny')"},
     {.name = "ner_redact", .sql = "SELECT ner_redact(" TEXT "), ner_redact(" TEXT ", 'per')"},
+    {.name = "ner_redact of a model", .sql = "SELECT ner_redact(" TEXT ", NULL, 'tiny')"},
     {.name = "ner_html", .sql = "SELECT ner_html(" TEXT ")"},
+    {.name = "ner_html of a model", .sql = "SELECT ner_html(" TEXT ", 'tiny')"},
     {.name = "ner_query",
      .sql = "SELECT * FROM ner_query('SELECT * FROM "
             "(VALUES(1,''Anna lives in Rome''),(2,NULL),(3,''Rome''),(4,x''00''),(5,''Rome''))')"},
@@ -132,10 +155,28 @@ static const struct step steps[] = {
      .sql = "SELECT count(*), sum(start) FROM ner_query('SELECT value, ''Anna lives in Rome. ''"
             " || value FROM json_each(''[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18]'')')",
      .threads = 2},
+    {.name = "ner_query with all arguments",
+     .sql = "SELECT * FROM ner_query('SELECT 1, ''Anna lives in Rome''', 'tiny', 'strict', 0.1)"
+            " WHERE label = 'PER' AND score > 0.2 LIMIT 3"},
+    {.name = "ner_query in the background",
+     .before = MANY,
+     .sql = "SELECT count(*), sum(key), sum(start), sum(error IS NOT NULL)"
+            " FROM ner_query('SELECT rowid, body FROM docs')",
+     .threads = 2},
+    {.name = "ner_query given up in the background",
+     .before = MANY,
+     .sql = "SELECT * FROM ner_query('SELECT rowid, body FROM docs') WHERE error IS NULL LIMIT 15",
+     .threads = 2},
+    {.name = "an error in the midst of ner_query",
+     .before = MANY,
+     .sql = "SELECT count(*) FROM"
+            " ner_query('SELECT rowid, json(iif(rowid < 19, ''[1]'', ''['')) || body FROM docs')",
+     .threads = 2},
     {.name = "an error", .sql = "SELECT ner_json('x', 'nobody')"},
     {.name = "an error of a table", .sql = "SELECT * FROM ner('x', 'tiny', 'middle')"},
     {.name = "an error of ner_query", .sql = "SELECT * FROM ner_query('DELETE FROM x')"},
     {.name = "ner_models", .sql = "SELECT * FROM ner_models"},
+    {.name = "ner_threads and ner_version", .sql = "SELECT ner_threads(), ner_version()"},
     {.name = "ner_debug", .sql = "SELECT json_extract(ner_debug(), '$.models')"},
     {.name = "ner_default", .sql = "SELECT ner_default('tiny')"},
     {.name = "ner_threads", .sql = "SELECT ner_threads(1)"},
@@ -145,6 +186,11 @@ static const struct step steps[] = {
     {.name = "ner_load of a file",
      .sql = "SELECT ner_load('other', ?2)",
      .undo = "SELECT ner_unload('other')"},
+    {.name = "an error of ner_load", .sql = "SELECT ner_load('other', ?2, 'int8')"},
+    {.name = "another error of ner_load", .sql = "SELECT ner_load('other', ?1 || '/nothing')"},
+    {.name = "an error of ner_unload", .sql = "SELECT ner_unload('nobody')"},
+    {.name = "an error of ner_default", .sql = "SELECT ner_default('nobody')"},
+    {.name = "an error of ner_convert", .sql = "SELECT ner_convert(?1, ?3, 'f64')"},
     {.name = "ner_load over another",
      .before = "SELECT ner_load('other', ?2)",
      .sql = "SELECT ner_load('other', ?2)",
@@ -156,6 +202,7 @@ static const struct step steps[] = {
      .after = "SELECT count(*) FROM ner_models",
      .undo = "SELECT ner_unload('other')"},
     {.name = "ner_convert", .sql = "SELECT ner_convert(?1, ?3, 'f32')"},
+    {.name = "ner_convert to int8", .sql = "SELECT ner_convert(?1, ?3, 'int8')"},
     {.name = "ner_enrich", .before = DOCS, .sql = ENRICH, .after = ENRICHED},
     {.name = "ner_enrich of a file",
      .before = "PRAGMA synchronous = OFF; " DOCS,
@@ -181,6 +228,16 @@ static const struct step steps[] = {
      .sql = ENRICH,
      .after = ENRICHED,
      .in_transaction = true},
+    {.name = "ner_enrich with all arguments, 2 threads",
+     .before = DOCS,
+     .sql = "SELECT done, total, entities, errors"
+            " FROM ner_enrich('docs', 'body', 'tiny', 'strict', 0.1)",
+     .after = ENRICHED,
+     .threads = 2},
+    {.name = "ner_enrich otherwise than before",
+     .before = DOCS "; SELECT * FROM ner_enrich('docs', 'body')",
+     .sql = "SELECT done, total, entities, errors FROM ner_enrich('docs', 'body', NULL, 'strict')",
+     .after = ENRICHED},
     {.name = "an error of ner_enrich", .sql = "SELECT * FROM ner_enrich('nothing', 'body')"},
     {.name = "another error of ner_enrich",
      .before = DOCS "; CREATE VIEW seen AS SELECT * FROM docs",
@@ -264,7 +321,8 @@ static void run_sql(sqlite3 *db, const char *sql, struct answer *a) {
 static int open_db(const struct step *step, sqlite3 **db) {
   int rc = sqlite3_open(step->on_file ? db_file : ":memory:", db);
   char *message = NULL;
-  if( rc == SQLITE_OK ) rc = sqlite3_ner_init(*db, &message, NULL);
+  if( rc == SQLITE_OK )
+    rc = (step->safe ? sqlite3_ner_safe_init : sqlite3_ner_init)(*db, &message, NULL);
   sqlite3_free(message);
   return rc;
 }
@@ -398,7 +456,12 @@ static long run_step(const struct step *step) {
     clear_away(step);
     live(step, 0, false, right, &tally);
     clear_away(step);
-    if( right[0].rc == SQLITE_OK ) assert_true(right[0].n > 0 && right[1].n > 0);
+    if( strstr(step->name, "an error") || strstr(step->name, "another error") )
+      assert_int_not_equal(right[0].rc, SQLITE_OK);
+    else if( right[0].rc )
+      fail_msg("%s: %s", step->name, right[0].message);
+    else
+      assert_true(right[0].n > 0 && right[1].n > 0);
     for( long n = 1; failed; n = next_n(n) ) {
       long blocks = atomic_load(&n_live);
       sqlite3_int64 used = sqlite3_memory_used();
@@ -422,6 +485,32 @@ static long run_step(const struct step *step) {
     n_wrong += tally.n_wrong;
   }
   return n_wrong;
+}
+
+/* What is registered and in no step would not be missed. */
+static void each_has_a_step(void **state) {
+  sqlite3_stmt *names;
+  sqlite3 *db;
+  int n_names = 0;
+  assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+  assert_int_equal(sqlite3_ner_init(db, NULL, NULL), SQLITE_OK);
+  assert_int_equal(sqlite3_prepare_v2(db,
+                                      "SELECT name || '(' FROM pragma_function_list"
+                                      " WHERE name LIKE 'ner^_%' ESCAPE '^' UNION"
+                                      " SELECT 'FROM ' || name FROM pragma_module_list"
+                                      " WHERE name = 'ner' OR name LIKE 'ner^_%' ESCAPE '^'",
+                                      -1, &names, NULL),
+                   SQLITE_OK);
+  for( ; sqlite3_step(names) == SQLITE_ROW; n_names++ ) {
+    const char *name = (const char *)sqlite3_column_text(names, 0);
+    bool found = false;
+    for( size_t i = 0; i < sizeof steps / sizeof *steps && !found; i++ )
+      found = strstr(steps[i].sql, name) != NULL;
+    if( !found ) fail_msg("no step has %s", name);
+  }
+  sqlite3_finalize(names);
+  assert_int_equal(sqlite3_close(db), SQLITE_OK);
+  assert_true(n_names > 10);
 }
 
 static void out_of_memory(void **state) {
@@ -485,8 +574,11 @@ static int tear_down(void **state) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(out_of_memory),
-                                     cmocka_unit_test(memory_follows_the_text)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(each_has_a_step),
+      cmocka_unit_test(out_of_memory),
+      cmocka_unit_test(memory_follows_the_text),
+  };
   sqlite3_mem_methods methods;
   const char *all = getenv("NER_OOM");
   every_n = all && !strcmp(all, "all");
