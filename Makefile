@@ -132,7 +132,7 @@ valgrind: deps
 	@$(MAKE) --no-print-directory $(LIB) $(BUILD)/tests/test_host
 	@BUILD=$(BUILD) LONG=1 sh tests/sh/valgrind.sh
 
-## oom      every SQL function with every single allocation failing, and all from it on
+## oom      every SQL function with the n-th allocation failing, and all from it on (NER_OOM=all: every n)
 oom: deps
 	@$(MAKE) --no-print-directory $(BUILD)/tests/test_oom
 	@$(BUILD)/tests/test_oom -v
