@@ -4,7 +4,8 @@
 ** disagrees with the C API or with another function's.
 **
 **     a call after the other: which (a byte), then its arguments; see value() for those. The very
-**     first byte's top bit: in a UTF-16 database
+**     first byte's top bits: in a UTF-16 database, in one that is a file (where ner_enrich() works on
+**     a connection of its own)
 **
 ** Models: "plain" (cased, f32) and "odd" (uncased, int8, with labels as nobody should name them).
 ** Tables: docs, with a view of its entities, and one whose names need quotes.
@@ -15,7 +16,7 @@
 #define MAX_STEPS 4000 /* progress handler calls, each after 100 opcodes */
 
 static char plain_path[TEST_PATH], odd_path[TEST_PATH], source_dir[TEST_PATH],
-    target_path[TEST_PATH];
+    target_path[TEST_PATH], database_path[TEST_PATH];
 
 /* Lists of what makes sense in a place. */
 static const char *const texts[] = {
@@ -671,9 +672,9 @@ static void load_models(void) {
     fail_msg("%s", err.msg);
 }
 
-static sqlite3 *connect(bool wide) {
+static sqlite3 *connect(const char *path, bool wide) {
   sqlite3 *db;
-  check(sqlite3_open(":memory:", &db) == SQLITE_OK);
+  check(sqlite3_open(path, &db) == SQLITE_OK);
   if( wide ) check(sqlite3_exec(db, "PRAGMA encoding = 'UTF-16'", NULL, NULL, NULL) == SQLITE_OK);
   return db;
 }
@@ -692,13 +693,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   test_path(plain_path, fuzz_dir, "plain");
   test_path(odd_path, fuzz_dir, "odd");
   test_path(target_path, fuzz_dir, "target");
+  test_path(database_path, fuzz_dir, "database");
   test_dir_make(source_dir);
   tiny_write(source_dir, &odd);
   if( ner_convert(source_dir, odd_path, NER_PRECISION_INT8, &err) ) fail_msg("%s", err.msg);
   tiny_write(source_dir, &plain);
   if( ner_convert(source_dir, plain_path, NER_PRECISION_F32, &err) ) fail_msg("%s", err.msg);
   setenv("NER_MODEL", plain_path, 1); /* the bundled one is large */
-  for( int i = 0; i < 2; i++ ) asides[i].db = connect(asides[i].wide);
+  for( int i = 0; i < 2; i++ ) asides[i].db = connect(":memory:", asides[i].wide);
   load_models();
   return 0;
 }
@@ -712,7 +714,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   struct run run = {.in = {bytes, n_bytes}, .steps_left = MAX_STEPS};
   char *message = NULL;
   run.wide = n_bytes > 0 && bytes[0] & 0x80;
-  run.db = connect(run.wide);
+  run.db = connect(n_bytes > 0 && bytes[0] & 0x40 ? database_path : ":memory:", run.wide);
   aside = &asides[run.wide];
   check(sqlite3_ner_init(run.db, &message, NULL) == SQLITE_OK);
   check(sqlite3_exec(run.db,
@@ -729,6 +731,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   for( int i = 0; i < MAX_CALLS && run.in.n > 0; i++ )
     calls[fuzz_byte(&run.in) % (sizeof calls / sizeof *calls)](&run);
   check(sqlite3_close(run.db) == SQLITE_OK); /* no statement is left */
+  remove(database_path);
   if( run.registry ) load_models();
   if( run.threads ) ner_pool_threads(1);
   return 0;
