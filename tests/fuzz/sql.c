@@ -175,15 +175,12 @@ struct ner_rows {
   size_t n;
 };
 
-/* The first column is this text. Through UTF-16 only what is well-formed comes back as it was:
-** there SQLite makes three bytes of a text's last, lone surrogate, and no surrogate of those. */
+/* The first column is this text. */
 static bool holds(sqlite3_stmt *stmt, const char *text, size_t n) {
   const unsigned char *found = sqlite3_column_text(stmt, 0);
   size_t n_found = (size_t)sqlite3_column_bytes(stmt, 0);
-  if( n_found == n && (n == 0 || memcmp(found, text, n) == 0) ) return true;
-  for( size_t i = 0; aside->wide && i + 1 < n; i++ )
-    if( (text[i] & 0xFF) == 0xED && (text[i + 1] & 0xFF) >= 0xA0 ) return true;
-  return false;
+  return (n_found == n && (n == 0 || memcmp(found, text, n) == 0)) ||
+         (aside->wide && lossy(text, n));
 }
 
 /* entity, label, score, start, end, start_byte, end_byte */

@@ -144,6 +144,17 @@ static void discard(struct answer *a) {
   free(a->cells);
 }
 
+/* Text that SQLite does not bring back from UTF-8 to UTF-16 as it was: it makes U+FFFD of U+FFFE and
+** U+FFFF, and three bytes of a text's last, lone surrogate, but no surrogate of those. */
+static bool lossy(const char *text, size_t n) {
+  for( size_t i = 0; i + 2 < n; i++ ) {
+    const unsigned char *s = (const unsigned char *)text + i;
+    if( (s[0] == 0xED && s[1] >= 0xA0) || (s[0] == 0xEF && s[1] == 0xBF && s[2] >= 0xBD) )
+      return true;
+  }
+  return false;
+}
+
 /* Two ways to the same rows. Interrupted or too long, they need not agree. */
 static bool comparable(const struct run *run, const struct answer *a) {
   return a->rc == SQLITE_DONE || !(run->limited || a->rc == SQLITE_INTERRUPT || run->steps_left <= 0);
@@ -161,7 +172,8 @@ static void same_answer(struct run *run, const char *sql_a, const char *sql_b,
   if( comparable(run, &a) && comparable(run, &b) ) {
     bool same = (a.rc == SQLITE_DONE) == (b.rc == SQLITE_DONE);
     if( same && a.rc == SQLITE_DONE )
-      same = a.n == b.n && (a.n == 0 || memcmp(a.cells, b.cells, a.n) == 0);
+      same = (a.n == b.n && (a.n == 0 || memcmp(a.cells, b.cells, a.n) == 0)) ||
+             (run->wide && (lossy(a.cells, a.n) || lossy(b.cells, b.n)));
     if( !same ) {
       print_answer(sql_a, &a);
       print_answer(sql_b, &b);
