@@ -86,6 +86,18 @@ def cmd_vocab(a):
 
 # ---------------------------------------------------------------- training
 
+def plain_runs(words, tags):
+    """Runs of ordinary words: lower case, letters only, no part of a name."""
+    plain = [t == "O" and w.isalpha() and w.islower() for w, t in zip(words, tags)] + [False]
+    start, runs = 0, []
+    for i, ordinary in enumerate(plain):
+        if not ordinary:
+            if i > start:
+                runs.append(words[start:i])
+            start = i + 1
+    return runs
+
+
 class Segments:
     """An endless stream of augmented training texts (ids, targets, weight), an epoch of CoNLL at a time."""
 
@@ -105,6 +117,7 @@ class Segments:
                     seen.add((kind, mention))
                     self.mentions[kind].append(mention)
         self.everyday = read_everyday(a.everyday) if a.everyday else []
+        self.plain = [run for d in self.articles for words, tags in d for run in plain_runs(words, tags)]
 
     def augment(self, words, tags):
         a, rng = self.a, self.rng
@@ -159,6 +172,18 @@ class Segments:
                 tags += ["O"] * len(new)
             words += new
         return words, tags
+
+    def plain_text(self):
+        """A few ordinary words standing alone, written as a title or in capitals as often as not: no name."""
+        run = self.rng.choice(self.plain)
+        n = min(len(run), self.rng.choice((1, 1, 2, 2, 3, 4, 5)))
+        i = self.rng.randint(0, len(run) - n)
+        capital = lambda w: w[:1].upper() + w[1:]
+        words = run[i:i + n]
+        way = self.rng.random()
+        words = ([capital(w) for w in words] if way < .35 else [capital(words[0])] + words[1:] if way < .6
+                 else [w.upper() for w in words] if way < .7 else words)
+        return self.encode(words, ["O"] * n, True, lambda w: w)
 
     def everyday_text(self):
         ids, allowed, change = [], [], self.casing()
@@ -220,6 +245,10 @@ class Segments:
         wanted = a.everyday_share * sum(len(s[0]) for s in segments[:first])
         while self.everyday and wanted > 0:
             segments.append((*self.everyday_text(), 1.))
+            wanted -= len(segments[-1][0])
+        wanted = a.plain_share * sum(len(s[0]) for s in segments[:first])
+        while wanted > 0:
+            segments.append((*self.plain_text(), 1.))
             wanted -= len(segments[-1][0])
         return segments
 
@@ -386,7 +415,8 @@ def main():
             ("sync", int, 8), ("minutes", float, math.inf), ("seed", int, 1),
             ("replace", float, .15), ("lower", float, .08), ("upper", float, .07), ("title", float, .02),
             ("unpunctuated", float, .05), ("joined", float, .4), ("window", int, 250), ("extra_share", float, 1.),
-            ("extra_weight", float, 1.), ("extra_joined", float, .2), ("table_rate", float, 1.), ("everyday_share", float, .06)):
+            ("extra_weight", float, 1.), ("extra_joined", float, .2), ("table_rate", float, 1.), ("everyday_share", float, .06),
+            ("plain_share", float, 0.)):
         p.add_argument("--" + name.replace("_", "-"), type=kind, default=default)
     p.add_argument("--bf16", action="store_true", help="multiply in bfloat16: twice as fast where the processor can")
     p = commands.add_parser("export", help="write a Hugging Face directory")
