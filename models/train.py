@@ -4,6 +4,7 @@
     train.py vocab    --base DIR --text english.txt.gz --conll train.txt --extra ner_extra.conll.gz --out vocab.json
     train.py train    --base DIR --vocab vocab.json --conll train.txt --valid valid.txt --extra ner_extra.conll.gz --out run.pt
     train.py train    --start run.pt|ner-small.safetensors ...                      (goes on from a model)
+    train.py mix      a.pt b.pt ... --weights .4,.6 --out c.pt                      (the mean of their weights)
     train.py export   run.pt --out DIR                                              (a Hugging Face directory)
     train.py evaluate DIR --valid valid.txt --extra ner_extra.conll.gz              (every figure of the model card)
 
@@ -395,6 +396,19 @@ def train(a, worker, barrier, exchange):
                     p.copy_(q)
 
 
+def cmd_mix(a):
+    """Runs that began from one another agree in their weights well enough for the mean to be better than each."""
+    shares = [float(s) for s in a.weights.split(",")]
+    assert len(shares) == len(a.models) and abs(sum(shares) - 1) < 1e-6, "--weights: one for each model, 1 in all"
+    models = [load(path) for path in a.models]
+    m, tk = models[0]
+    assert all(t.pieces == tk.pieces for _, t in models), "the models have different vocabularies"
+    states = [model.state_dict() for model, _ in models]
+    m.load_state_dict({name: sum(share * s[name] for share, s in zip(shares, states)) if value.is_floating_point() else value
+                       for name, value in states[0].items()})
+    save(a.out, m, tk.pieces)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -419,6 +433,10 @@ def main():
             ("plain_share", float, 0.)):
         p.add_argument("--" + name.replace("_", "-"), type=kind, default=default)
     p.add_argument("--bf16", action="store_true", help="multiply in bfloat16: twice as fast where the processor can")
+    p = commands.add_parser("mix", help="average the weights of several models")
+    p.add_argument("models", nargs="+")
+    p.add_argument("--weights", required=True)
+    p.add_argument("--out", required=True)
     p = commands.add_parser("export", help="write a Hugging Face directory")
     p.add_argument("model")
     p.add_argument("--out", required=True)
@@ -431,7 +449,7 @@ def main():
     p.add_argument("--quick", action="store_true", help="int8 only")
     p.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
-    {"vocab": cmd_vocab, "train": cmd_train, "export": cmd_export, "evaluate": cmd_evaluate}[a.command](a)
+    {"vocab": cmd_vocab, "train": cmd_train, "mix": cmd_mix, "export": cmd_export, "evaluate": cmd_evaluate}[a.command](a)
 
 
 if __name__ == "__main__":
