@@ -425,7 +425,7 @@ int main(int argc, char **argv) {
   /* What a thread frees malloc() keeps for it and counts as in use, in each run another few KB: growth
   ** that is neither ours nor SQLite's. Without that hoard not a byte is left. It is only asked at
   ** the start of a program. */
-  if( !getenv("GLIBC_TUNABLES") ) {
+  if( !getenv("GLIBC_TUNABLES") && !getenv("HOST_OTHER_MALLOC") ) {
     setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1);
     execv("/proc/self/exe", argv);
   }
