@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -544,12 +545,17 @@ static void authorizers_are_obeyed(void **state) {
 struct interrupter {
   sqlite3 *db;
   int ms;
+  atomic_bool over;
 };
 
+/* Again and again: SQLite forgets an interrupt that comes before the statement has begun. */
 static void *interrupt_later(void *arg) {
   struct interrupter *i = arg;
   sqlite3_sleep(i->ms);
-  sqlite3_interrupt(i->db);
+  do {
+    sqlite3_interrupt(i->db);
+    sqlite3_sleep(5);
+  } while( !atomic_load(&i->over) );
   return NULL;
 }
 
@@ -570,9 +576,11 @@ static void interrupts_leave_nothing_open(void **state) {
            "UPDATE docs SET body = (WITH c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
            " WHERE i < 2000) SELECT group_concat(docs.body || i, ' ') FROM c) WHERE id % 20 = 19");
     if( in_transaction ) do_sql(db, "BEGIN");
-    interrupter = (struct interrupter){db, 5 + i * 15};
+    interrupter.db = db, interrupter.ms = 5 + i * 15;
+    atomic_init(&interrupter.over, false);
     assert_int_equal(pthread_create(&thread, NULL, interrupt_later, &interrupter), 0);
     found = ask(db, ENRICH);
+    atomic_store(&interrupter.over, true);
     pthread_join(thread, NULL);
     /* While SQLite reads the function's columns it words it in its own way. Done before the
     ** interrupt came is fine; a quick machine gets there in the later rounds. */
@@ -634,9 +642,11 @@ static void waiting_for_a_lock_can_be_interrupted(void **state) {
   pthread_t thread;
   pair_open(&p, "delete", 5);
   do_sql(p.other, "BEGIN IMMEDIATE");
-  interrupter = (struct interrupter){p.db, 100};
+  interrupter.db = p.db, interrupter.ms = 100;
+  atomic_init(&interrupter.over, false);
   assert_int_equal(pthread_create(&thread, NULL, interrupt_later, &interrupter), 0);
   check_error(p.db, ENRICH, "interrupted"); /* had it gone on waiting: "locked" */
+  atomic_store(&interrupter.over, true);
   pthread_join(thread, NULL);
   do_sql(p.other, "COMMIT");
   assert_int_equal(enrich(p.db, "'docs', 'body'"), 5);
