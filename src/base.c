@@ -36,6 +36,10 @@ int ner_fail_nomem(struct ner_err *err) {
   return ner_fail(err, NER_NOMEM, "out of memory");
 }
 
+int ner_fail_interrupted(struct ner_err *err) {
+  return ner_fail(err, NER_INTERRUPT, "interrupted");
+}
+
 void *ner_alloc(size_t n, size_t size) {
   size_t bytes;
   if( __builtin_mul_overflow(n, size, &bytes) ) return NULL;

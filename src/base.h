@@ -25,7 +25,8 @@ int ner_fail(struct ner_err *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void ner_fail_prefix(struct ner_err *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-int ner_fail_nomem(struct ner_err *err); /* returns NER_NOMEM */
+int ner_fail_nomem(struct ner_err *err);       /* returns NER_NOMEM */
+int ner_fail_interrupted(struct ner_err *err); /* returns NER_INTERRUPT */
 
 /* The allocator seam: all heap memory of the library comes from here, so that a
 ** test can make the n-th allocation fail (-DNER_TEST_ALLOC: the three functions

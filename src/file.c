@@ -133,7 +133,7 @@ int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t 
   while( begin < end ) {
     size_t n = end - begin < AT_ONCE ? end - begin : AT_ONCE;
     ssize_t got;
-    if( ner_stop_asked(file->stop) ) return ner_fail(err, NER_INTERRUPT, "interrupted");
+    if( ner_stop_asked(file->stop) ) return ner_fail_interrupted(err);
     got = pread(file->fd, (void *)(file->bytes + begin), n, (off_t)begin);
     if( got < 0 && errno == EINTR ) continue;
     if( got < 0 ) return fail_errno(err, path, "read");
@@ -246,7 +246,7 @@ int ner_file_write(struct ner_file_writer *w, const void *data, size_t n_bytes,
   const char *at = data;
   while( n_bytes > 0 ) {
     ssize_t done;
-    if( ner_stop_asked(w->stop) ) return ner_fail(err, NER_INTERRUPT, "interrupted");
+    if( ner_stop_asked(w->stop) ) return ner_fail_interrupted(err);
     done = write(w->fd, at, n_bytes < AT_ONCE ? n_bytes : AT_ONCE);
     if( done < 0 && errno == EINTR ) continue;
     if( done <= 0 ) return fail_errno(err, w->path, "be written");

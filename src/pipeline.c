@@ -121,7 +121,7 @@ static int tokenise_text(const struct run *run, const struct ner_input *input, i
     end = stretch_end(input, begin);
     code = ner_tokenize(tokenizer, stretch, end - begin, next_word, tokens, &next_word, err);
     if( code == NER_OK && rank == 0 && end < input->n_bytes && ner_stop_asked(run->stop) )
-      code = ner_fail(err, NER_INTERRUPT, "interrupted");
+      code = ner_fail_interrupted(err);
     if( code ) return code;
     for( size_t i = first; i < tokens->n; i++ ) {
       struct ner_token *token = &tokens->token[i];
@@ -167,11 +167,11 @@ static int tokenise_all(struct run *run, struct ner_err *err) {
   }
   if( cut(&run->chunk, run->n_inputs) ) return ner_fail_nomem(err);
   code = ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->stop);
-  if( code ) return ner_fail(err, code, "interrupted");
+  if( code ) return ner_fail_interrupted(err);
   for( size_t i = 0; i < run->n_inputs; i++ ) {
     code = run->outputs[i].err.code;
     if( code == NER_NOMEM ) return ner_fail_nomem(err);
-    if( code == NER_INTERRUPT ) return ner_fail(err, code, "interrupted");
+    if( code == NER_INTERRUPT ) return ner_fail_interrupted(err);
   }
   return NER_OK;
 }
@@ -372,7 +372,7 @@ static int run_batches(struct run *run, struct ner_err *err) {
   else
     code = ner_pool_run(run->n_lanes, (int)n, run_batch_alone, run, NULL);
   if( atomic_load(&run->halted) ) code = NER_INTERRUPT;
-  return code ? ner_fail(err, code, "interrupted") : NER_OK;
+  return code ? ner_fail_interrupted(err) : NER_OK;
 }
 
 /* --- probabilities → entities ----------------------------------------------- */

@@ -191,7 +191,7 @@ static int label(struct ner_enrich_batcher *b, struct ner_err *err) {
     }
   /* A small batch may not have asked at all. */
   if( rc == NER_OK && ner_stop_asked(&b->work->stop.stop) )
-    rc = ner_fail(err, NER_INTERRUPT, "interrupted");
+    rc = ner_fail_interrupted(err);
   return rc;
 }
 

@@ -142,7 +142,7 @@ static int list_databases(sqlite3 *host, struct databases *list, struct ner_err 
   sqlite3_finalize(statement);
   if( rc == SQLITE_DONE ) return NER_OK;
   if( rc == SQLITE_NOMEM ) return ner_fail_nomem(err);
-  if( rc == SQLITE_INTERRUPT ) return ner_fail(err, NER_INTERRUPT, "interrupted");
+  if( rc == SQLITE_INTERRUPT ) return ner_fail_interrupted(err);
   return ner_fail(err, NER_ERROR, "%s", sqlite3_errmsg(host));
 }
 

@@ -38,7 +38,7 @@ void ner_enrich_work_close(struct ner_enrich_work *work) {
 int ner_enrich_fail(struct ner_enrich_work *work, int sqlite_code, struct ner_err *err) {
   switch( sqlite_code & 0xFF ) {
   case SQLITE_NOMEM: return ner_fail_nomem(err);
-  case SQLITE_INTERRUPT: return ner_fail(err, NER_INTERRUPT, "interrupted");
+  case SQLITE_INTERRUPT: return ner_fail_interrupted(err);
   case SQLITE_BUSY:
     if( sqlite3_extended_errcode(work->db) == SQLITE_BUSY_SNAPSHOT )
       return ner_fail(err, NER_ERROR,

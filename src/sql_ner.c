@@ -144,7 +144,7 @@ static int take_values(struct cursor *c, sqlite3 *db, sqlite3_value *list, struc
   case SQLITE_OK:
   case SQLITE_DONE: return NER_OK;
   case SQLITE_NOMEM: return ner_fail_nomem(err);
-  case SQLITE_INTERRUPT: return ner_fail(err, NER_INTERRUPT, "interrupted");
+  case SQLITE_INTERRUPT: return ner_fail_interrupted(err);
   default:
     return ner_fail(err, NER_ERROR, "the list of text IN (...) cannot be read: %s",
                     sqlite3_errstr(rc));

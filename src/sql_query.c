@@ -105,7 +105,7 @@ static bool begins_with(const char *sql, const char *word) {
 static int sqlite_failed(sqlite3 *db, const char *what, struct ner_err *err) {
   int rc = sqlite3_errcode(db);
   if( rc == SQLITE_NOMEM ) return ner_fail_nomem(err);
-  if( rc == SQLITE_INTERRUPT ) return ner_fail(err, NER_INTERRUPT, "interrupted");
+  if( rc == SQLITE_INTERRUPT ) return ner_fail_interrupted(err);
   return ner_fail(err, NER_ERROR, "ner_query(): %s: %s", what, sqlite3_errmsg(db));
 }
 
