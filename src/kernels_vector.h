@@ -204,6 +204,7 @@ KERNEL static void layer_norm(const float *x, int ldx, const float *residual, in
     const float *add = residual ? residual + (size_t)i * ldr : NULL;
     float *out = y + (size_t)i * ldy;
     V sum[NV], var[NV], last[NV], mean, r, d;
+    float average;
     int k;
     UNROLL for( int j = 0; j < NV; j++ ) sum[j] = var[j] = v_set(0);
     for( k = 0; k < body; k += NER_PANEL )
@@ -220,7 +221,8 @@ KERNEL static void layer_norm(const float *x, int ldx, const float *residual, in
         store_part(out + k, tail, j, last[j]);
         sum[j] = v_add(sum[j], last[j]);
       }
-    mean = v_set(panel_sum(sum) / (float)n);
+    average = panel_sum(sum) / (float)n;
+    mean = v_set(average);
     for( k = 0; k < body; k += NER_PANEL )
       UNROLL for( int j = 0; j < NV; j++ ) {
         d = v_sub(v_load(out + k + j * W), mean);
@@ -228,7 +230,7 @@ KERNEL static void layer_norm(const float *x, int ldx, const float *residual, in
       }
     if( tail )
       UNROLL for( int j = 0; j < NV; j++ ) {
-        d = v_sub(load_part(out + k, tail, j, panel_sum(sum) / (float)n), mean);
+        d = v_sub(load_part(out + k, tail, j, average), mean);
         var[j] = v_fma(d, d, var[j]);
       }
     r = v_set(1 / sqrtf(panel_sum(var) / (float)n + eps));
