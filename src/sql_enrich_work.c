@@ -69,8 +69,7 @@ static bool wait_for_lock(struct ner_enrich_work *work, int rc, int *waited_ms) 
   if( (rc & 0xFF) != SQLITE_BUSY || rc == SQLITE_BUSY_SNAPSHOT ) return false;
   if( work->sqlite_waits || *waited_ms >= work->patience_ms ) return false;
   if( ms > work->patience_ms - *waited_ms ) ms = work->patience_ms - *waited_ms;
-  sqlite3_sleep(ms);
-  *waited_ms += ms;
+  *waited_ms += sqlite3_sleep(ms); /* a whole second where it was built without usleep() */
   return true;
 }
 
