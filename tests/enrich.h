@@ -5,6 +5,7 @@
 #ifndef NER_TEST_ENRICH_H
 #define NER_TEST_ENRICH_H
 
+#include <time.h>
 #include "registry.h"
 #include "sql.h"
 #include "support.h"
@@ -19,6 +20,12 @@ TEST_UNUSED void load_models(void) {
       ner_registry_load("other", OTHER, NER_PRECISION_FILE, NULL, &err) != NER_OK ||
       ner_registry_set_default("tiny", &err) != NER_OK )
     fail_msg("%s", err.msg);
+}
+
+/* sqlite3_sleep() takes a whole second where SQLite was built without usleep(). */
+TEST_UNUSED void sleep_ms(int ms) {
+  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+  nanosleep(&time, NULL);
 }
 
 /* What a group of tests begins with. */

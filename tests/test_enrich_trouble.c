@@ -85,10 +85,10 @@ static void *hold(void *arg) {
   struct holder *h = arg;
   int rc = sqlite3_exec(h->db, h->sql, NULL, NULL, NULL);
   pthread_barrier_wait(&h->holds);
-  sqlite3_sleep(h->ms);
+  sleep_ms(h->ms);
   if( rc != SQLITE_OK ) return h;
   /* Somebody who just looks into the file, for a moment, keeps a COMMIT out. */
-  while( (rc = sqlite3_exec(h->db, "COMMIT", NULL, NULL, NULL)) == SQLITE_BUSY ) sqlite3_sleep(1);
+  while( (rc = sqlite3_exec(h->db, "COMMIT", NULL, NULL, NULL)) == SQLITE_BUSY ) sleep_ms(1);
   return rc == SQLITE_OK ? NULL : h;
 }
 
@@ -551,10 +551,10 @@ struct interrupter {
 /* Again and again: SQLite forgets an interrupt that comes before the statement has begun. */
 static void *interrupt_later(void *arg) {
   struct interrupter *i = arg;
-  sqlite3_sleep(i->ms);
+  sleep_ms(i->ms);
   do {
     sqlite3_interrupt(i->db);
-    sqlite3_sleep(5);
+    sleep_ms(5);
   } while( !atomic_load(&i->over) );
   return NULL;
 }

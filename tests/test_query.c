@@ -276,7 +276,7 @@ static void it_can_be_left_at_any_moment(void **state) {
 }
 
 static void *interrupt_soon(void *db) {
-  sqlite3_sleep(60);
+  sleep_ms(60);
   sqlite3_interrupt(db);
   return NULL;
 }
