@@ -87,6 +87,10 @@ def cmd_vocab(a):
 
 # ---------------------------------------------------------------- training
 
+def capitalised(word):
+    return word[:1].upper() + word[1:]
+
+
 def plain_runs(words, tags):
     """Runs of ordinary words: lower case, letters only, no part of a name."""
     plain = [t == "O" and w.isalpha() and w.islower() for w, t in zip(words, tags)] + [False]
@@ -179,10 +183,9 @@ class Segments:
         run = self.rng.choice(self.plain)
         n = min(len(run), self.rng.choice((1, 1, 2, 2, 3, 4, 5)))
         i = self.rng.randint(0, len(run) - n)
-        capital = lambda w: w[:1].upper() + w[1:]
         words = run[i:i + n]
         way = self.rng.random()
-        words = ([capital(w) for w in words] if way < .35 else [capital(words[0])] + words[1:] if way < .6
+        words = ([capitalised(w) for w in words] if way < .35 else [capitalised(words[0])] + words[1:] if way < .6
                  else [w.upper() for w in words] if way < .7 else words)
         return self.encode(words, ["O"] * n, True, lambda w: w)
 
@@ -196,7 +199,7 @@ class Segments:
     def casing(self):
         r = self.rng.random()
         for share, change in ((self.a.lower, str.lower), (self.a.upper, str.upper),
-                              (self.a.title, lambda w: w[:1].upper() + w[1:])):
+                              (self.a.title, capitalised)):
             if r < share:
                 return change
             r -= share
@@ -243,14 +246,11 @@ class Segments:
             if len(segments) > first + 1 and rng.random() < a.extra_joined and len(segments[-2][0]) < 100:
                 ids, allowed, weight = segments.pop()
                 segments[-1] = segments[-1][0] + ids, segments[-1][1] + allowed, weight
-        wanted = a.everyday_share * sum(len(s[0]) for s in segments[:first])
-        while self.everyday and wanted > 0:
-            segments.append((*self.everyday_text(), 1.))
-            wanted -= len(segments[-1][0])
-        wanted = a.plain_share * sum(len(s[0]) for s in segments[:first])
-        while wanted > 0:
-            segments.append((*self.plain_text(), 1.))
-            wanted -= len(segments[-1][0])
+        for share, text in (a.everyday_share if self.everyday else 0, self.everyday_text), (a.plain_share, self.plain_text):
+            wanted = share * sum(len(s[0]) for s in segments[:first])
+            while wanted > 0:
+                segments.append((*text(), 1.))
+                wanted -= len(segments[-1][0])
         return segments
 
     def batches(self):

@@ -1,7 +1,6 @@
 /*
 ** host.c - the library as a guest: a program that has its own signals, locale, floating-point
-*modes,
-** files and threads finds them as they were. Also what a long life does: loading, opening and
+** modes, files and threads finds them as they were. Also what a long life does: loading, opening and
 ** closing by the thousand without growth.
 **
 **     build/tests/test_host [EXTENSION [TESTS]]     TESTS: a pattern such as '*thousand'
