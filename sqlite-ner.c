@@ -14,7 +14,7 @@
 #pragma GCC visibility push(hidden)
 SQLITE_EXTENSION_INIT1
 #pragma GCC visibility pop
-#include "src/sql.h"
+#include "src/sql_common.h"
 
 #define OLDEST_SQLITE 3038000 /* sqlite3_vtab_in() */
 

@@ -12,7 +12,7 @@
 ** SQLITE_DIRECTONLY: no view or trigger of a database somebody sent can reach them.
 ** None is registered by the safe entry point.
 */
-#include "sql.h"
+#include "sql_common.h"
 
 #include <string.h>
 #include "registry.h"

@@ -7,7 +7,7 @@
 #ifndef NER_SQL_BATCH_H
 #define NER_SQL_BATCH_H
 
-#include "sql.h"
+#include "sql_common.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -9,7 +9,7 @@
 #ifndef NER_SQL_CACHE_H
 #define NER_SQL_CACHE_H
 
-#include "sql.h"
+#include "sql_common.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -10,7 +10,7 @@
 #ifndef NER_SQL_ENRICH_H
 #define NER_SQL_ENRICH_H
 
-#include "sql.h"
+#include "sql_common.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -7,7 +7,7 @@
 ** something to see. `labels` is a JSON array. Not part of the safe entry point: paths
 ** are nobody's business there.
 */
-#include "sql.h"
+#include "sql_common.h"
 
 #include "registry.h"
 

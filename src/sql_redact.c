@@ -13,7 +13,7 @@
 ** the page around it declares or forgets to declare; and each mark brings its own
 ** foreground and background, so it is legible on light and dark pages alike.
 */
-#include "sql.h"
+#include "sql_common.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
-** sql_run.c - running a model on behalf of a connection; see sql.h.
+** sql_run.c - running a model on behalf of a connection; see sql_common.h.
 */
 #include "sql_cache.h"
 #include "spans.h"

@@ -7,7 +7,7 @@
 **
 ** ner_json gives what ner() gives, as one value with SQLite's JSON subtype.
 */
-#include "sql.h"
+#include "sql_common.h"
 
 #include <string.h>
 

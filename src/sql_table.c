@@ -1,12 +1,12 @@
 /*
-** sql_table.c - what the table-valued functions have in common; see sql.h.
+** sql_table.c - what the table-valued functions have in common; see sql_common.h.
 **
 ** They are eponymous-only virtual tables: no CREATE, the name is the table. In
 ** ner(x, y) SQLite turns x and y into equality constraints on the first two
 ** hidden columns; WHERE text = x, and a join that gives such an equality, say the
 ** same. The first argument is the only one that must be there.
 */
-#include "sql.h"
+#include "sql_common.h"
 
 int ner_sql_table_register(sqlite3 *db, const sqlite3_module *module,
                            const struct ner_sql_shape *shape) {

@@ -15,7 +15,7 @@
 **     hidden: text, model; start_byte, end_byte; word_idx, HF's word id: pieces of one word share
 **          it
 */
-#include "sql.h"
+#include "sql_common.h"
 
 enum {
   COL_IDX,

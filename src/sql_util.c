@@ -1,5 +1,5 @@
 /*
-** sql_util.c - errors, arguments and JSON for the SQL functions; see sql.h.
+** sql_util.c - errors, arguments and JSON for the SQL functions; see sql_common.h.
 */
 #include "sql_cache.h"
 

@@ -1,5 +1,5 @@
 /*
-** sql_wish.c - what a query asks of entities' labels and scores, made use of; see sql.h.
+** sql_wish.c - what a query asks of entities' labels and scores, made use of; see sql_common.h.
 **
 **   label = x    other entities are not given out (a label the model lacks: it need not even run)
 **   score >, >=  likewise
@@ -9,7 +9,7 @@
 ** collation need to be understood. IN (...) is left alone. It tells of a LIMIT only where nothing
 ** but these tables' own constraints stands between their rows and the result.
 */
-#include "sql.h"
+#include "sql_common.h"
 
 #include <string.h>
 

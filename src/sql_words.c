@@ -17,7 +17,7 @@
 ** piece (empty, or nothing but control characters) is labelled 'O', its score and
 ** scores are NULL.
 */
-#include "sql.h"
+#include "sql_common.h"
 
 #include <string.h>
 #include "json.h"

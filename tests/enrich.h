@@ -7,7 +7,7 @@
 
 #include <time.h>
 #include "registry.h"
-#include "sql.h"
+#include "sql_common.h"
 #include "support.h"
 
 /* A tiny model with random weights, quick and full of entities; and another one. */

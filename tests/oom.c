@@ -20,7 +20,7 @@
 #include <cmocka.h>
 #include <sys/stat.h>
 #include "registry.h"
-#include "sql.h"
+#include "sql_common.h"
 #include "support.h"
 
 /* ---- the two allocators ---- */

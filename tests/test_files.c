@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include "file.h"
 #include "registry.h"
-#include "sql.h"
+#include "sql_common.h"
 #include "support.h"
 
 #define BUNDLED  "models/ner-small.safetensors"

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "sql.h"
+#include "sql_common.h"
 #include "support.h"
 
 #define SENTENCE "Angela Merkel met Peter Hansen of Reuters in Berlin , Germany ."

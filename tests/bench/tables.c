@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "registry.h"
-#include "sql.h"
+#include "sql_common.h"
 
 static sqlite3 *open_db(const char *path) {
   sqlite3 *db = NULL;

@@ -7,7 +7,7 @@
 #include <math.h>
 #include "fuzz.h"
 #include "registry.h"
-#include "sql.h"
+#include "sql_common.h"
 
 struct run {
   sqlite3 *db;

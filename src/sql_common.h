@@ -1,5 +1,5 @@
 /*
-** sql.h - what the files of the SQL surface share.
+** sql_common.h - what the files of the SQL surface share.
 **
 ** A file per kind of thing registered, each with one ner_sql_register_...():
 ** that is the only thing sqlite-ner.c knows of it. Whatever labels a text does it
@@ -9,8 +9,8 @@
 ** An error has one way out: a struct ner_err, filled wherever it arose, and
 ** turned into SQL by ner_sql_result_error() or ner_sql_table_error().
 */
-#ifndef NER_SQL_H
-#define NER_SQL_H
+#ifndef NER_SQL_COMMON_H
+#define NER_SQL_COMMON_H
 
 #include "sqlite3ext.h"
 #ifndef SQLITE_CORE
