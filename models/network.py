@@ -1,4 +1,4 @@
-"""The network, its weights from and to files; nothing of training."""
+"""The network, its loss, its weights from and to files; nothing of training."""
 import functools, json, math, os
 import numpy as np
 import torch
@@ -250,3 +250,9 @@ def tensors_of(batch):
         weight[row, 1:len(i) + 1] = w
     lengths = np.array([len(s[0]) + 2 for s in batch])
     return tuple(map(torch.from_numpy, (ids, lengths, allowed, weight)))
+
+
+def loss_of(logp, allowed):
+    """For every piece, -log of the probability that its label is one of those allowed."""
+    may = (allowed.unsqueeze(2) >> torch.arange(len(LABELS))) & 1
+    return -logp.masked_fill(may == 0, -1e9).logsumexp(2)

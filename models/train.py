@@ -4,6 +4,7 @@
     train.py vocab    --base DIR --text english.txt.gz --conll train.txt --extra ner_extra.conll.gz --out vocab.json
     train.py train    --base DIR --vocab vocab.json --conll train.txt --valid valid.txt --extra ner_extra.conll.gz --out run.pt
     train.py train    --start run.pt|ner-small.safetensors ...                      (goes on from a model)
+    train.py narrow   run.pt --inner 1152 --conll train.txt --extra ner_extra.conll.gz --out b.pt    (fewer inner units)
     train.py mix      a.pt b.pt ... --weights .4,.6 --out c.pt                      (the mean of their weights)
     train.py export   run.pt --out DIR                                              (a Hugging Face directory)
     train.py evaluate DIR --valid valid.txt --extra ner_extra.conll.gz              (every figure of the model card)
@@ -17,14 +18,16 @@ some capitalisation ("paris", "Paris", "PARIS"), and its embedding is the row of
 four learned vectors (capitalised, all capitals, mixed, single capital letter).  Training moves the shared rows and
 the four vectors; export adds them up, and what is left is an ordinary cased DistilBERT.
 """
-import argparse, collections, gzip, json, math, os, random, re, time
+import argparse, collections, gzip, json, math, os, random, time
 import numpy as np
 import torch
 from torch import nn
-from corpora import (ANY, LABEL_ID, LABELS, LOWER, O_OR_MISC, ONLY_O, SPECIALS, Tokenizer, case_of, pretokens, read_conll,
-                     read_everyday, read_extra, spans_of, strip_accents, wordpieces)
+from corpora import (ANY, LOWER, SPECIALS, Tokenizer, case_of, pretokens, read_conll, read_extra, strip_accents,
+                     wordpieces)
 from measure import cmd_evaluate, f1, word_spans
-from network import cmd_export, from_base, load, save, share_rows, tensors_of
+from network import cmd_export, from_base, load, loss_of, save, share_rows, tensors_of
+from reshape import cmd_mix, cmd_narrow, keep_layers
+from texts import Segments
 
 
 # ---------------------------------------------------------------- vocabulary
@@ -87,201 +90,6 @@ def cmd_vocab(a):
 
 # ---------------------------------------------------------------- training
 
-def capitalised(word):
-    return word[:1].upper() + word[1:]
-
-
-def plain_runs(words, tags):
-    """Runs of ordinary words: lower case, letters only, no part of a name."""
-    plain = [t == "O" and w.isalpha() and w.islower() for w, t in zip(words, tags)] + [False]
-    start, runs = 0, []
-    for i, ordinary in enumerate(plain):
-        if not ordinary:
-            if i > start:
-                runs.append(words[start:i])
-            start = i + 1
-    return runs
-
-
-class Segments:
-    """An endless stream of augmented training texts (ids, targets, weight), an epoch of CoNLL at a time."""
-
-    def __init__(self, a, tk, rng):
-        self.a, self.tk, self.rng = a, tk, rng
-        self.articles = read_conll(a.conll)
-        self.extra = read_extra(a.extra, False) if a.extra else []
-        self.extra += [s for s in self.extra if s[2] == "wnut"] * a.wnut_again
-        rng.shuffle(self.extra)
-        self.next_extra = 0
-        self.mentions = {t: [] for t in ("PER", "ORG", "LOC", "MISC")}
-        seen = set()
-        for words, tags in [s for d in self.articles for s in d] + [s[:2] for s in self.extra]:
-            for i, j, kind in spans_of(tags):
-                mention = tuple(words[i:j])
-                if (kind, mention) not in seen and len(mention) <= 5:
-                    seen.add((kind, mention))
-                    self.mentions[kind].append(mention)
-        self.everyday = read_everyday(a.everyday) if a.everyday else []
-        self.plain = [run for d in self.articles for words, tags in d for run in plain_runs(words, tags)]
-
-    def augment(self, words, tags):
-        a, rng = self.a, self.rng
-        if rng.random() < a.replace:
-            new_words, new_tags, done = [], [], 0
-            for i, j, kind in spans_of(tags):
-                new_words += words[done:i]
-                new_tags += tags[done:i]
-                mention = words[i:j]
-                if rng.random() < .5:
-                    other = rng.choice(self.mentions[kind])
-                    shouted = "".join(mention).isupper() and len("".join(mention)) > 4
-                    mention = [w.upper() for w in other] if shouted else list(other)
-                new_words += mention
-                new_tags += ["B-" + kind] + ["I-" + kind] * (len(mention) - 1)
-                done = j
-            words, tags = new_words + words[done:], new_tags + tags[done:]
-        if rng.random() < a.unpunctuated:
-            kept = [k for k, w in enumerate(words) if tags[k] != "O" or any(c.isalnum() for c in w)]
-            if kept:
-                words, tags = [words[k] for k in kept], [tags[k] for k in kept]
-        elif rng.random() < .05 and len(words) > 3 and words[-1] == ".":
-            words, tags = words[:-1], tags[:-1]
-        return words, tags
-
-    def fill(self, slot):
-        """Words for a slot such as {PER}: a mention that looks like a name, or a part of one."""
-        while True:
-            mention = self.rng.choice(self.mentions[{"FIRST": "PER", "LAST": "PER"}.get(slot, slot)])
-            name = len(mention) <= 4 and all(w[0].isupper() and re.fullmatch(r"[\w.&'-]+", w) for w in mention)
-            if slot in ("FIRST", "LAST"):
-                name = name and len(mention) == 2 and all(len(w) > 2 and w.isalpha() for w in mention)
-                mention = mention[:1] if slot == "FIRST" else mention[1:]
-            if slot == "PER":
-                name = name and 1 < len(mention) < 4
-            if name or self.rng.random() < .02:
-                return list(mention)
-
-    def everyday_sentence(self):
-        words, tags = [], []
-        for text, kind in self.rng.choice(self.everyday):
-            if kind and kind[0] == "{":
-                slot = kind[1:-1]
-                new, kind = self.fill(slot), {"FIRST": "PER", "LAST": "PER"}.get(slot, slot)
-            else:
-                slot, new = None, text.split()
-            if kind:
-                # A first name and a last name side by side are one person.
-                follows = kind == "PER" and slot == "LAST" and tags and tags[-1] == "B-PER"
-                tags += ["I-" + kind if follows else "B-" + kind] + ["I-" + kind] * (len(new) - 1)
-            else:
-                tags += ["O"] * len(new)
-            words += new
-        return words, tags
-
-    def plain_text(self):
-        """A few ordinary words standing alone, written as a title or in capitals as often as not: no name."""
-        run = self.rng.choice(self.plain)
-        n = min(len(run), self.rng.choice((1, 1, 2, 2, 3, 4, 5)))
-        i = self.rng.randint(0, len(run) - n)
-        words = run[i:i + n]
-        way = self.rng.random()
-        words = ([capitalised(w) for w in words] if way < .35 else [capitalised(words[0])] + words[1:] if way < .6
-                 else [w.upper() for w in words] if way < .7 else words)
-        return self.encode(words, ["O"] * n, True, lambda w: w)
-
-    def everyday_text(self):
-        ids, allowed, change = [], [], self.casing()
-        for _ in range(self.rng.choice((1, 1, 1, 2, 3))):
-            new = self.encode(*self.everyday_sentence(), True, change)
-            ids, allowed = ids + new[0], allowed + new[1]
-        return ids, allowed
-
-    def casing(self):
-        r = self.rng.random()
-        for share, change in ((self.a.lower, str.lower), (self.a.upper, str.upper),
-                              (self.a.title, capitalised)):
-            if r < share:
-                return change
-            r -= share
-        return lambda w: w
-
-    def encode(self, words, tags, misc, change):
-        words, tags = self.augment(words, tags)
-        ids, allowed = [], []
-        for word, tag in zip(words, tags):
-            pieces = self.tk.word(change(word))
-            ids += pieces
-            if tag == "X":
-                allowed += [ANY] * len(pieces)
-            elif tag == "O":
-                allowed += [ONLY_O if misc else O_OR_MISC] * len(pieces)
-            else:
-                allowed += [1 << LABEL_ID[tag]] + [1 << LABEL_ID["I-" + tag[2:]]] * (len(pieces) - 1)
-        return ids, allowed
-
-    def limit(self):
-        """Pieces in a window of joined sentences: mostly short, some as long as the model can read."""
-        return self.rng.randint(*((self.a.window, 500) if self.rng.random() < .1 else (40, self.a.window)))
-
-    def epoch(self):
-        a, rng, segments = self.a, self.rng, []
-        for article in self.articles:
-            joined, limit, change = rng.random() < a.joined, self.limit(), self.casing()
-            ids, allowed = [], []
-            for words, tags in article:
-                new = self.encode(words, tags, True, change)
-                if ids and (not joined or len(ids) + len(new[0]) > limit):
-                    segments.append((ids, allowed, 1.))
-                    ids, allowed, limit, change = [], [], self.limit(), self.casing()
-                ids, allowed = ids + new[0], allowed + new[1]
-            segments.append((ids, allowed, 1.))
-        first = len(segments)
-        wanted = a.extra_share * sum(len(s[0]) for s in segments)
-        while self.extra and wanted > 0:
-            words, tags, corpus, misc = self.extra[self.next_extra % len(self.extra)]
-            self.next_extra += 1
-            new = self.encode(words, tags, misc, self.casing())
-            segments.append((*new, a.extra_weight))
-            wanted -= len(new[0])
-            if len(segments) > first + 1 and rng.random() < a.extra_joined and len(segments[-2][0]) < 100:
-                ids, allowed, weight = segments.pop()
-                segments[-1] = segments[-1][0] + ids, segments[-1][1] + allowed, weight
-        for share, text in (a.everyday_share if self.everyday else 0, self.everyday_text), (a.plain_share, self.plain_text):
-            wanted = share * sum(len(s[0]) for s in segments[:first])
-            while wanted > 0:
-                segments.append((*text(), 1.))
-                wanted -= len(segments[-1][0])
-        return segments
-
-    def batches(self):
-        """Texts of about one length together; each batch at most `batch` tokens, padding included."""
-        while True:
-            segments = [(i[:510], t[:510], w) for i, t, w in self.epoch() if i]
-            self.rng.shuffle(segments)
-            pool = 40 * self.a.batch
-            start = 0
-            while start < len(segments):
-                end, n = start, 0
-                while end < len(segments) and n < pool:
-                    n += len(segments[end][0]) + 2
-                    end += 1
-                chunk = sorted(segments[start:end], key=lambda s: len(s[0]))
-                start, ready, batch = end, [], []
-                for s in chunk:
-                    if batch and (len(s[0]) + 2) * (len(batch) + 1) > self.a.batch:
-                        ready.append(batch)
-                        batch = []
-                    batch.append(s)
-                ready.append(batch)
-                self.rng.shuffle(ready)
-                yield from ready
-
-
-def keep_layers(m, keep):
-    m.layer = nn.ModuleList(m.layer[i] for i in keep)
-    m.shape["layers"] = len(keep)
-
-
 def cmd_train(a):
     """Each worker is a process with one thread; every `sync` steps they go on from the mean of their weights."""
     if a.workers == 1:
@@ -309,6 +117,16 @@ def average(m, worker, barrier, exchange, progress):
     progress = exchange[0, -1].item()
     barrier.wait()
     return progress
+
+
+def discord(p, within):
+    """How unlikely it is that an I- follows its own B- or I-: the mean of -log(1 - P(it does not)), labels drawn one by one.
+
+    Each piece's label is chosen alone (argmax), so a name whose kind is in doubt may fall apart into two.  p: B x n x 9
+    probabilities; within: B x n, 1 for pieces of the text."""
+    before = (p[..., 1::2] + p[..., 2::2]) * within.unsqueeze(2)
+    broken = (p[:, 1:, 2::2] * (1 - before[:, :-1])).sum(2).clamp(max=.999)
+    return -(torch.log1p(-broken) * within[:, 1:]).sum() / within.sum()
 
 
 def train(a, worker, barrier, exchange):
@@ -342,7 +160,6 @@ def train(a, worker, barrier, exchange):
         groups[2 if head else 0 if p.dim() == 2 and name != "position" else 1]["params"].append(p)
     optimizer = torch.optim.AdamW(groups, lr=a.rate, betas=(.9, .98), eps=1e-6, fused=True)
     mean = [p.detach().clone() for p in m.parameters()]
-    bits = torch.arange(len(LABELS))
     done = tokens = 0
     running = None
     began = time.time()
@@ -354,10 +171,11 @@ def train(a, worker, barrier, exchange):
         with torch.autocast("cpu", torch.bfloat16, enabled=a.bf16):
             logits = m(ids, lengths)
         logp = logits.float().log_softmax(2)
-        may = (allowed.unsqueeze(2) >> bits) & 1
-        miss = -logp.masked_fill(may == 0, -1e9).logsumexp(2)
-        weight = weight * (allowed != ANY)
-        loss = (miss * weight).sum() / weight.sum()
+        miss = loss_of(logp, allowed)
+        known = weight * (allowed != ANY)
+        loss = (miss * known).sum() / known.sum()
+        if a.concord:
+            loss = loss + a.concord * discord(logp.exp(), (weight > 0).float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(m.parameters(), 1.)
@@ -396,19 +214,6 @@ def train(a, worker, barrier, exchange):
                     p.copy_(q)
 
 
-def cmd_mix(a):
-    """Runs that began from one another agree in their weights well enough for the mean to be better than each."""
-    shares = [float(s) for s in a.weights.split(",")]
-    assert len(shares) == len(a.models) and abs(sum(shares) - 1) < 1e-6, "--weights: one for each model, 1 in all"
-    models = [load(path) for path in a.models]
-    m, tk = models[0]
-    assert all(t.pieces == tk.pieces for _, t in models), "the models have different vocabularies"
-    states = [model.state_dict() for model, _ in models]
-    m.load_state_dict({name: sum(share * s[name] for share, s in zip(shares, states)) if value.is_floating_point() else value
-                       for name, value in states[0].items()})
-    save(a.out, m, tk.pieces)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -430,9 +235,15 @@ def main():
             ("replace", float, .15), ("lower", float, .08), ("upper", float, .07), ("title", float, .02),
             ("unpunctuated", float, .05), ("joined", float, .4), ("window", int, 250), ("extra_share", float, 1.),
             ("extra_weight", float, 1.), ("extra_joined", float, .2), ("table_rate", float, 1.), ("everyday_share", float, .06),
-            ("plain_share", float, 0.)):
+            ("plain_share", float, 0.), ("crossed", float, 0.), ("concord", float, 0.)):
         p.add_argument("--" + name.replace("_", "-"), type=kind, default=default)
     p.add_argument("--bf16", action="store_true", help="multiply in bfloat16: twice as fast where the processor can")
+    p = commands.add_parser("narrow", help="drop the inner units that matter least")
+    p.add_argument("model")
+    for name in "conll", "extra", "out":
+        p.add_argument("--" + name, required=True)
+    p.add_argument("--inner", type=int, required=True, help="units to keep in each layer's feed-forward part")
+    p.add_argument("--threads", type=int, default=2)
     p = commands.add_parser("mix", help="average the weights of several models")
     p.add_argument("models", nargs="+")
     p.add_argument("--weights", required=True)
@@ -449,7 +260,8 @@ def main():
     p.add_argument("--quick", action="store_true", help="int8 only")
     p.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
-    {"vocab": cmd_vocab, "train": cmd_train, "mix": cmd_mix, "export": cmd_export, "evaluate": cmd_evaluate}[a.command](a)
+    {"vocab": cmd_vocab, "train": cmd_train, "narrow": cmd_narrow, "mix": cmd_mix, "export": cmd_export,
+     "evaluate": cmd_evaluate}[a.command](a)
 
 
 if __name__ == "__main__":
