@@ -23,7 +23,14 @@ def logits_of(m, texts):
     return found
 
 
-def word_tags(m, tk, articles, joined=0):
+def labels_of(logits, strict):
+    """The likeliest label of each row, or (strict) the likeliest sequence whose entities begin at their beginning."""
+    if strict and len(logits):
+        return best_path(logits.log_softmax(1).numpy())
+    return [LABELS[i] for i in logits.argmax(1).tolist()]
+
+
+def word_tags(m, tk, articles, joined=0, strict=False):
     """For every sentence the label of each word's first piece; joined > 0: neighbours as context, so many pieces."""
     units = []
     for article in articles:
@@ -37,13 +44,14 @@ def word_tags(m, tk, articles, joined=0):
     texts = [[i for words in unit for w in words for i in tk.word(w)] for unit in units]
     tags = []
     for unit, logits in zip(units, logits_of(m, texts)):
-        best, at = logits.argmax(1).tolist(), 0
+        at = 0
         for words in unit:
-            line = []
+            first = []
             for w in words:
-                line.append(LABELS[best[at]] if at < len(best) else "O")
+                first.append(at)
                 at += len(tk.word(w))
-            tags.append(line)
+            read = [k for k in first if k < len(logits)]       # the rest was cut off
+            tags.append(labels_of(logits[read], strict) + ["O"] * (len(first) - len(read)))
     return tags
 
 
@@ -183,8 +191,7 @@ def raw_spans(m, tk, texts, splitting, constrained):
     found = []
     for unit, ids, logits in zip(units, pieces, logits_of(m, [sum(i, []) for i in pieces])):
         firsts = [k for k in np.cumsum([0] + [len(i) for i in ids[:-1]]) if k < len(logits)]
-        logp = logits.log_softmax(1).numpy()[firsts]
-        labels = best_path(logp) if constrained else [LABELS[i] for i in logp.argmax(1)]
+        labels = labels_of(logits[firsts], constrained)
         found.append(group([(a, b, l) for (a, b), l in zip(unit, labels)]))
     return found
 
@@ -194,10 +201,10 @@ def raw_pairs(m, tk, articles, splitting, constrained):
     return list(zip(golds, raw_spans(m, tk, texts, splitting, constrained)))
 
 
-def outside_pairs(m, tk, path):
+def outside_pairs(m, tk, path, strict=False):
     """Held-out WikiANN, Broad Twitter Corpus, WNUT: PER, LOC, ORG only, sentence by sentence."""
     held = [s for s in read_extra(path, True) if s[2] in ("wikiann", "btc", "wnut")]
-    found = word_tags(m, tk, [[s[0]] for s in held])
+    found = word_tags(m, tk, [[s[0]] for s in held], strict=strict)
     result = collections.defaultdict(list)
     for (words, tags, corpus, misc), line in zip(held, found):
         known = lambda s: s[2] != "MISC" and "X" not in tags[s[0]:s[1]]
@@ -260,6 +267,7 @@ def cmd_evaluate(a):
             for kind in "PER", "LOC", "ORG":
                 p, r, f = f1(pairs, kind)
                 print(f"{'  ' + kind:34s} P {p:6.2f}  R {r:6.2f}  F1 {f:6.2f}")
+        show("outside newswire, strict", outside_pairs(m, tk, a.extra, True)["all"])
     if a.everyday:
         texts, golds, found = everyday_pairs(m, tk, a.everyday)
         show("everyday", list(zip(golds, found)))
