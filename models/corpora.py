@@ -142,6 +142,11 @@ def read_everyday(path):
             for line in lines if line and not line.startswith("#")]
 
 
+def unpunctuated(words, tags):
+    kept = [i for i, w in enumerate(words) if tags[i] != "O" or any(c.isalnum() for c in w)]
+    return [words[i] for i in kept], [tags[i] for i in kept]
+
+
 def spans_of(tags):
     """(first, end, type) as conlleval reads IOB2: an I- without its B- begins an entity too."""
     spans, start, kind = [], 0, None

@@ -2,7 +2,7 @@
 import collections
 import numpy as np
 import torch
-from corpora import ANY, LABELS, pretokens, read_conll, read_everyday, read_extra, spans_of
+from corpora import ANY, LABELS, pretokens, read_conll, read_everyday, read_extra, spans_of, unpunctuated
 from network import load, tensors_of
 
 
@@ -23,6 +23,12 @@ def logits_of(m, texts):
     return found
 
 
+def first_rows(logits, counts):
+    """The rows of the words' first pieces; counts: how many pieces each word has.  Words that were cut off have none."""
+    first = np.cumsum([0] + counts[:-1])
+    return logits[torch.from_numpy(first[first < len(logits)])]
+
+
 def labels_of(logits, strict):
     """The likeliest label of each row, or (strict) the likeliest sequence whose entities begin at their beginning."""
     if strict and len(logits):
@@ -30,8 +36,8 @@ def labels_of(logits, strict):
     return [LABELS[i] for i in logits.argmax(1).tolist()]
 
 
-def word_tags(m, tk, articles, joined=0, strict=False):
-    """For every sentence the label of each word's first piece; joined > 0: neighbours as context, so many pieces."""
+def word_logits(m, tk, articles, joined=0):
+    """For every sentence the logits of its words' first pieces; joined > 0: neighbours as context, so many pieces."""
     units = []
     for article in articles:
         unit = []
@@ -41,18 +47,24 @@ def word_tags(m, tk, articles, joined=0, strict=False):
                 unit = []
             unit.append(words)
         units.append(unit)
-    texts = [[i for words in unit for w in words for i in tk.word(w)] for unit in units]
-    tags = []
-    for unit, logits in zip(units, logits_of(m, texts)):
-        at = 0
+    pieces = [[tk.word(w) for words in unit for w in words] for unit in units]
+    found = []
+    for unit, ids, logits in zip(units, pieces, logits_of(m, [sum(i, []) for i in pieces])):
+        rows, at = first_rows(logits, [len(i) for i in ids]), 0
         for words in unit:
-            first = []
-            for w in words:
-                first.append(at)
-                at += len(tk.word(w))
-            read = [k for k in first if k < len(logits)]       # the rest was cut off
-            tags.append(labels_of(logits[read], strict) + ["O"] * (len(first) - len(read)))
-    return tags
+            found.append(rows[at:at + len(words)])
+            at += len(words)
+    return found
+
+
+def word_tags(m, tk, articles, joined=0):
+    """For every sentence its words' labels; O for words that were cut off."""
+    sentences = [words for article in articles for words in article]
+    return [tags_of(words, logits) for words, logits in zip(sentences, word_logits(m, tk, articles, joined))]
+
+
+def tags_of(words, logits, strict=False):
+    return labels_of(logits, strict) + ["O"] * (len(words) - len(logits))
 
 
 def word_spans(m, tk, articles, change=None, joined=0):
@@ -71,11 +83,6 @@ def f1(pairs, kind=None):
     hit = sum(len(only(g) & only(f)) for g, f in pairs)
     gold, found = sum(len(only(g)) for g, _ in pairs), sum(len(only(f)) for _, f in pairs)
     return 100 * hit / max(1, found), 100 * hit / max(1, gold), 200 * hit / max(1, gold + found)
-
-
-def unpunctuated(words, tags):
-    kept = [i for i, w in enumerate(words) if tags[i] != "O" or any(c.isalnum() for c in w)]
-    return [words[i] for i in kept], [tags[i] for i in kept]
 
 
 NO_SPACE_BEFORE = {".", ",", ";", ":", "?", "!", ")", "]", "}", "%", "'s", "'S", "n't", "'re", "'ve", "'ll", "'m", "'d", "''"}
@@ -184,33 +191,30 @@ def is_abbreviation(word):
         len(part) <= 2 and part.isalpha() for part in word.split("."))
 
 
-def raw_spans(m, tk, texts, splitting, constrained):
-    """For every text the set of (start, end, kind) found."""
+def raw_logits(m, tk, texts, splitting):
+    """For every text (its units, the logits of their first pieces)."""
     units = [raw_units(text, splitting) for text in texts]
     pieces = [[tk.word(text[a:b]) for a, b in unit] for text, unit in zip(texts, units)]
-    found = []
-    for unit, ids, logits in zip(units, pieces, logits_of(m, [sum(i, []) for i in pieces])):
-        firsts = [k for k in np.cumsum([0] + [len(i) for i in ids[:-1]]) if k < len(logits)]
-        labels = labels_of(logits[firsts], constrained)
-        found.append(group([(a, b, l) for (a, b), l in zip(unit, labels)]))
-    return found
+    return [(unit, first_rows(logits, [len(i) for i in ids]))
+            for unit, ids, logits in zip(units, pieces, logits_of(m, [sum(i, []) for i in pieces]))]
 
 
-def raw_pairs(m, tk, articles, splitting, constrained):
-    texts, golds = zip(*[ordinary_text(*sentence) for article in articles for sentence in article])
-    return list(zip(golds, raw_spans(m, tk, texts, splitting, constrained)))
+def raw_spans(found, strict):
+    """For every text of raw_logits() the set of (start, end, kind)."""
+    return [group([(a, b, l) for (a, b), l in zip(unit, labels_of(logits, strict))]) for unit, logits in found]
 
 
-def outside_pairs(m, tk, path, strict=False):
+def outside_pairs(m, tk, path):
     """Held-out WikiANN, Broad Twitter Corpus, WNUT: PER, LOC, ORG only, sentence by sentence."""
     held = [s for s in read_extra(path, True) if s[2] in ("wikiann", "btc", "wnut")]
-    found = word_tags(m, tk, [[s[0]] for s in held], strict=strict)
     result = collections.defaultdict(list)
-    for (words, tags, corpus, misc), line in zip(held, found):
+    for (words, tags, corpus, misc), logits in zip(held, word_logits(m, tk, [[s[0]] for s in held])):
         known = lambda s: s[2] != "MISC" and "X" not in tags[s[0]:s[1]]
-        pair = set(filter(known, spans_of(tags))), set(filter(known, spans_of(line)))
+        gold = set(filter(known, spans_of(tags)))
+        pair = gold, set(filter(known, spans_of(tags_of(words, logits))))
         result[corpus].append(pair)
         result["all"].append(pair)
+        result["all, strict"].append((gold, set(filter(known, spans_of(tags_of(words, logits, True))))))
     return result
 
 
@@ -224,7 +228,7 @@ def everyday_pairs(m, tk, path):
                 gold.add((len(text), len(text) + len(words), kind))
             text += words
         texts.append(text), golds.append(gold)
-    return texts, golds, raw_spans(m, tk, texts, "first", False)
+    return texts, golds, raw_spans(raw_logits(m, tk, texts, "first"), False)
 
 
 def cmd_evaluate(a):
@@ -257,17 +261,17 @@ def cmd_evaluate(a):
     show("ALL CAPS", word_spans(m, tk, valid, upper))
     show("unpunctuated", word_spans(m, tk, valid, unpunctuated))
     show("unpunctuated lower case", word_spans(m, tk, valid, bare))
+    texts, golds = zip(*[ordinary_text(*sentence) for article in valid for sentence in article])
     for splitting in "first", "words":
-        for constrained in False, True:
-            show(f"raw text, {splitting}" + (", strict" if constrained else ""),
-                 raw_pairs(m, tk, valid, splitting, constrained))
+        found = raw_logits(m, tk, texts, splitting)
+        for strict in False, True:
+            show(f"raw text, {splitting}" + (", strict" if strict else ""), list(zip(golds, raw_spans(found, strict))))
     if a.extra:
         for corpus, pairs in sorted(outside_pairs(m, tk, a.extra).items()):
             show("outside newswire: " + corpus, pairs)
             for kind in "PER", "LOC", "ORG":
                 p, r, f = f1(pairs, kind)
                 print(f"{'  ' + kind:34s} P {p:6.2f}  R {r:6.2f}  F1 {f:6.2f}")
-        show("outside newswire, strict", outside_pairs(m, tk, a.extra, True)["all"])
     if a.everyday:
         texts, golds, found = everyday_pairs(m, tk, a.everyday)
         show("everyday", list(zip(golds, found)))

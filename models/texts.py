@@ -1,6 +1,6 @@
 """The endless stream of augmented texts that train.py learns from."""
 import re
-from corpora import ANY, LABEL_ID, O_OR_MISC, ONLY_O, read_conll, read_everyday, read_extra, spans_of
+from corpora import ANY, LABEL_ID, O_OR_MISC, ONLY_O, read_conll, read_everyday, read_extra, spans_of, unpunctuated
 
 
 def capitalised(word):
@@ -58,6 +58,7 @@ class Segments:
     def mention(self, kind):
         """Another name of a kind: one of the corpora's, or the beginning of one with the end of another."""
         one = self.rng.choice(self.mentions[kind])
+        # Nothing is drawn for a share of 0: runs from before there was one repeat.
         if self.a.crossed and self.rng.random() < self.a.crossed:
             other = self.rng.choice(self.mentions[kind])
             if len(one) > 1 and len(other) > 1:
@@ -81,9 +82,9 @@ class Segments:
                 done = j
             words, tags = new_words + words[done:], new_tags + tags[done:]
         if rng.random() < a.unpunctuated:
-            kept = [k for k, w in enumerate(words) if tags[k] != "O" or any(c.isalnum() for c in w)]
-            if kept:
-                words, tags = [words[k] for k in kept], [tags[k] for k in kept]
+            kept = unpunctuated(words, tags)
+            if kept[0]:
+                words, tags = kept
         elif rng.random() < .05 and len(words) > 3 and words[-1] == ".":
             words, tags = words[:-1], tags[:-1]
         return words, tags
