@@ -6,7 +6,7 @@ LABEL_ID = {label: i for i, label in enumerate(LABELS)}
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, _ = range(5)
 # A token's target is the set of labels it may have, as bits: a corpus without MISC cannot tell O from MISC.
-ANY, ONLY_O, O_OR_MISC = 511, 1, 1 | 1 << 7 | 1 << 8
+ANY, O_OR_MISC = 511, 1 | 1 << 7 | 1 << 8
 
 
 # ---------------------------------------------------------------- text and pieces

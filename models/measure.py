@@ -204,17 +204,25 @@ def raw_spans(found, strict):
     return [group([(a, b, l) for (a, b), l in zip(unit, labels_of(logits, strict))]) for unit, logits in found]
 
 
+def outside_sentences(path):
+    """Held-out WikiANN, Broad Twitter Corpus, WNUT."""
+    return [s for s in read_extra(path, True) if s[2] in ("wikiann", "btc", "wnut")]
+
+
+def outside_spans(found, tags):
+    """PER, LOC, ORG among the tags found, but for what the corpus's own tags leave unknown."""
+    return {s for s in spans_of(found) if s[2] != "MISC" and "X" not in tags[s[0]:s[1]]}
+
+
 def outside_pairs(m, tk, path):
-    """Held-out WikiANN, Broad Twitter Corpus, WNUT: PER, LOC, ORG only, sentence by sentence."""
-    held = [s for s in read_extra(path, True) if s[2] in ("wikiann", "btc", "wnut")]
+    """(gold spans, found spans) by corpus, sentence by sentence."""
+    held = outside_sentences(path)
     result = collections.defaultdict(list)
-    for (words, tags, corpus, misc), logits in zip(held, word_logits(m, tk, [[s[0]] for s in held])):
-        known = lambda s: s[2] != "MISC" and "X" not in tags[s[0]:s[1]]
-        gold = set(filter(known, spans_of(tags)))
-        pair = gold, set(filter(known, spans_of(tags_of(words, logits))))
+    for (words, tags, corpus, _), logits in zip(held, word_logits(m, tk, [[s[0]] for s in held])):
+        pair = outside_spans(tags, tags), outside_spans(tags_of(words, logits), tags)
         result[corpus].append(pair)
         result["all"].append(pair)
-        result["all, strict"].append((gold, set(filter(known, spans_of(tags_of(words, logits, True))))))
+        result["all, strict"].append((pair[0], outside_spans(tags_of(words, logits, True), tags)))
     return result
 
 

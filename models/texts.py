@@ -1,6 +1,6 @@
 """The endless stream of augmented texts that train.py learns from."""
 import re
-from corpora import ANY, LABEL_ID, O_OR_MISC, ONLY_O, read_conll, read_everyday, read_extra, spans_of, unpunctuated
+from corpora import ANY, LABEL_ID, O_OR_MISC, read_conll, read_everyday, read_extra, spans_of, unpunctuated
 
 
 def capitalised(word):
@@ -19,18 +19,19 @@ def plain_runs(words, tags):
     return runs
 
 
+def word_targets(tags, misc):
+    """For each word the labels its first piece may have, as bits; misc: whether MISC was annotated."""
+    return [ANY if tag == "X" else 1 << LABEL_ID[tag] if tag != "O" or misc else O_OR_MISC for tag in tags]
+
+
 def targets_of(tk, words, tags, misc):
     """Pieces of a sentence and, for each, the labels it may have, as bits."""
     ids, allowed = [], []
-    for word, tag in zip(words, tags):
+    for word, tag, first in zip(words, tags, word_targets(tags, misc)):
         pieces = tk.word(word)
         ids += pieces
-        if tag == "X":
-            allowed += [ANY] * len(pieces)
-        elif tag == "O":
-            allowed += [ONLY_O if misc else O_OR_MISC] * len(pieces)
-        else:
-            allowed += [1 << LABEL_ID[tag]] + [1 << LABEL_ID["I-" + tag[2:]]] * (len(pieces) - 1)
+        within = first if tag in "OX" else 1 << LABEL_ID["I-" + tag[2:]]
+        allowed += [first] + [within] * (len(pieces) - 1)
     return ids, allowed
 
 

@@ -6,6 +6,7 @@
     train.py train    --start run.pt|ner-small.safetensors ...                      (goes on from a model)
     train.py narrow   run.pt --inner 1152 --conll train.txt --extra ner_extra.conll.gz --out b.pt    (fewer inner units)
     train.py mix      a.pt b.pt ... --weights .4,.6 --out c.pt                      (the mean of their weights)
+    train.py calibrate run.pt --valid valid.txt --extra ner_extra.conll.gz --out b.pt   (the classes' biases, the temperature)
     train.py export   run.pt --out DIR                                              (a Hugging Face directory)
     train.py evaluate DIR --valid valid.txt --extra ner_extra.conll.gz              (every figure of the model card)
 
@@ -22,6 +23,7 @@ import argparse, collections, gzip, json, math, os, random, time
 import numpy as np
 import torch
 from torch import nn
+from calibrate import cmd_calibrate
 from corpora import (ANY, LOWER, SPECIALS, Tokenizer, case_of, pretokens, read_conll, read_extra, strip_accents,
                      wordpieces)
 from measure import cmd_evaluate, f1, word_spans
@@ -248,6 +250,11 @@ def main():
     p.add_argument("models", nargs="+")
     p.add_argument("--weights", required=True)
     p.add_argument("--out", required=True)
+    p = commands.add_parser("calibrate", help="fit the classifier's biases and temperature")
+    p.add_argument("model")
+    for name in "valid", "extra", "out":
+        p.add_argument("--" + name, required=True)
+    p.add_argument("--threads", type=int, default=2)
     p = commands.add_parser("export", help="write a Hugging Face directory")
     p.add_argument("model")
     p.add_argument("--out", required=True)
@@ -260,8 +267,8 @@ def main():
     p.add_argument("--quick", action="store_true", help="int8 only")
     p.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
-    {"vocab": cmd_vocab, "train": cmd_train, "narrow": cmd_narrow, "mix": cmd_mix, "export": cmd_export,
-     "evaluate": cmd_evaluate}[a.command](a)
+    {"vocab": cmd_vocab, "train": cmd_train, "narrow": cmd_narrow, "mix": cmd_mix, "calibrate": cmd_calibrate,
+     "export": cmd_export, "evaluate": cmd_evaluate}[a.command](a)
 
 
 if __name__ == "__main__":
