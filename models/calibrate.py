@@ -7,7 +7,7 @@ heart, and what they gain is printed as measured on halves that they were not fi
 import numpy as np
 import torch
 from corpora import LABELS, read_conll, spans_of
-from measure import outside_sentences, outside_spans, tags_of, word_logits
+from measure import f1, outside_sentences, outside_spans, tags_of, word_logits
 from network import load, loss_of, save
 from texts import word_targets
 
@@ -29,30 +29,23 @@ class Sentences:
         order = np.random.RandomState(1).permutation(len(self.sentences))[i::2]
         return Sentences([self.sentences[k] for k in order], [self.logits[k] for k in order], self.spans)
 
-    def counts(self, bias):
-        """Entities found that are right, true entities, entities found."""
-        count = np.zeros(3)
-        for (words, tags, _), gold, logits in zip(self.sentences, self.gold, self.logits):
-            found = self.spans(tags_of(words, logits + bias), tags)
-            count += len(gold & found), len(gold), len(found)
-        return count
+    def pairs(self, bias):
+        """(gold spans, found spans) of each sentence."""
+        return [(gold, self.spans(tags_of(words, logits + bias), tags))
+                for (words, tags, _), gold, logits in zip(self.sentences, self.gold, self.logits)]
 
-    def loss(self, temperature, bias):
-        """The mean of -log(probability) of the words' true labels."""
-        logits = torch.cat(self.logits)
-        allowed = torch.tensor([t for (words, tags, misc), l in zip(self.sentences, self.logits)
-                                for t in word_targets(tags, misc)[:len(l)]])
-        return loss_of(((logits + bias) / temperature).log_softmax(1).unsqueeze(0), allowed.unsqueeze(0)).mean().item()
-
-
-def f1_of(counts):
-    return 200 * counts[0] / (counts[1] + counts[2])
+    def losses(self, temperatures, bias):
+        """For each temperature the mean of -log(probability) of the words' true labels."""
+        logits = torch.cat(self.logits).unsqueeze(0) + bias
+        allowed = torch.tensor([[t for (_, tags, misc), l in zip(self.sentences, self.logits)
+                                 for t in word_targets(tags, misc)[:len(l)]]])
+        return [loss_of((logits / t).log_softmax(2), allowed).mean().item() for t in temperatures]
 
 
 def fitted(sets):
     """The biases at which the sum of the sets' F1 is highest, by small steps."""
     bias, moved = torch.zeros(len(LABELS)), True
-    worth = lambda b: sum(f1_of(s.counts(b)) for s in sets) - COST * b.abs().sum().item()
+    worth = lambda b: sum(f1(s.pairs(b))[2] for s in sets) - COST * b.abs().sum().item()
     best = worth(bias)
     while moved:
         moved = False
@@ -74,22 +67,24 @@ def cmd_calibrate(a):
     outside = [(words, tags, misc) for words, tags, _, misc in outside_sentences(a.extra)]
     sets = [Sentences(sentences, word_logits(m, tk, [[s[0]] for s in sentences]), spans) for sentences, spans in (
         (valid, lambda found, tags: set(spans_of(found))), (outside, outside_spans))]
-    show = lambda name, counts: print(f"{name:36s} valid {f1_of(counts[0]):.2f}  outside {f1_of(counts[1]):.2f}", flush=True)
+    show = lambda name, pairs: print(f"{name:36s} valid {f1(pairs[0])[2]:.2f}  outside {f1(pairs[1])[2]:.2f}", flush=True)
     zero = torch.zeros(len(LABELS))
-    show("before", [s.counts(zero) for s in sets])
-    crossed = [np.zeros(3) for _ in sets]
+    show("before", [s.pairs(zero) for s in sets])
+    crossed = [[] for _ in sets]
     for i in 0, 1:
         bias = fitted([s.half(i) for s in sets])
-        for count, s in zip(crossed, sets):
-            count += s.half(1 - i).counts(bias)
+        for pairs, s in zip(crossed, sets):
+            pairs += s.half(1 - i).pairs(bias)
     show("fitted on halves, on the others", crossed)
     bias = fitted(sets)
-    show("fitted on all", [s.counts(bias) for s in sets])
+    show("fitted on all", [s.pairs(bias) for s in sets])
     print("biases:", ", ".join(f"{label} {b:+.1f}" for label, b in zip(LABELS, bias.tolist())))
-    losses = {t: sum(s.loss(t, bias) for s in sets) for t in np.arange(.8, 3, .05).round(2).tolist()}
-    temperature = min(losses, key=losses.get)
+    temperatures = [1.] + np.arange(.8, 3, .05).round(2).tolist()
+    losses = np.array([s.losses(temperatures, bias) for s in sets])
+    best = losses.sum(0).argmin()
+    temperature = temperatures[best]
     print(f"temperature {temperature}: " + ", ".join(
-        f"{name} loss {s.loss(1, bias):.4f} -> {s.loss(temperature, bias):.4f}" for name, s in zip(("valid", "outside"), sets)))
+        f"{name} loss {l[0]:.4f} -> {l[best]:.4f}" for name, l in zip(("valid", "outside"), losses)))
     with torch.no_grad():
         m.classifier.bias.add_(bias).div_(temperature)
         m.classifier.weight.div_(temperature)
