@@ -28,7 +28,7 @@ NER_CFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-
 LIBS := $(LDPATHS) -lutf8proc -lm -pthread
 
 BUNDLED := models/ner-small.safetensors
-SRC := sqlite-ner.c $(wildcard src/*.c)
+SRC := sqlite-ner.c $(wildcard src/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
 LIB := $(BUILD)/ner.$(EXT)
 
@@ -52,23 +52,23 @@ $(BUILD)/obj/%.o: %.c
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The model's bytes are part of bundled.o (.incbin).
-$(BUILD)/obj/src/bundled.o: $(BUNDLED)
+$(BUILD)/obj/src/model/bundled.o: $(BUNDLED)
 
 $(LIB): $(OBJ)
 	$(Q)echo "link $@"; $(CC) $(SHARED) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
 
 # Unit tests link the sources themselves, with SQLite as a library.
-TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 # The kernels know neither SQLite nor the allocator, and take the longest: compiled once for all.
-KERNELS := $(wildcard src/kernels*.c)
+KERNELS := $(wildcard src/kernels/*.c)
 TEST_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(filter-out $(KERNELS),$(SRC))) $(KERNELS:%.c=$(BUILD)/obj/%.o)
 $(BUILD)/obj-core/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo "cc $< (for tests)"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP -c $< -o $@
-$(BUILD)/obj-core/src/bundled.o: $(BUNDLED)
-$(BUILD)/tests/%: tests/%.c $(TEST_OBJ)
+$(BUILD)/obj-core/src/model/bundled.o: $(BUNDLED)
+$(BUILD)/tests/%: tests/unit/%.c $(TEST_OBJ)
 	@mkdir -p $(@D)
-	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
+	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -Itests -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
 
 # The out-of-memory test has the library's allocations come to it.
 OOM_OBJ := $(patsubst %.c,$(BUILD)/obj-oom/%.o,$(filter-out $(KERNELS),$(SRC))) $(KERNELS:%.c=$(BUILD)/obj/%.o)
@@ -76,7 +76,7 @@ TESTS += $(BUILD)/tests/test_oom
 $(BUILD)/obj-oom/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo "cc $< (for test_oom)"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -DNER_TEST_ALLOC -MMD -MP -c $< -o $@
-$(BUILD)/obj-oom/src/bundled.o: $(BUNDLED)
+$(BUILD)/obj-oom/src/model/bundled.o: $(BUNDLED)
 $(BUILD)/tests/test_oom: tests/oom.c $(OOM_OBJ)
 	@mkdir -p $(@D)
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -DNER_TEST_ALLOC -Itests $< $(OOM_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
@@ -149,7 +149,7 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(SRC))
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo "clang $<"; $(FUZZ_CC) $(FUZZ_CFLAGS) $(if $(findstring avx512,$<),,-fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-sanitize-recover=all) -MMD -MP -c $< -o $@
-$(BUILD)/fuzz/obj/src/bundled.o: $(BUNDLED)
+$(BUILD)/fuzz/obj/src/model/bundled.o: $(BUNDLED)
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/%.c $(FUZZ_OBJ)
 	$(Q)echo "clang $<"; $(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -fno-sanitize-recover=all -MMD -MP $< $(FUZZ_OBJ) -o $@ -lsqlite3 $(LIBS)
 
@@ -172,7 +172,7 @@ fuzz-deps: deps
 
 ## format   lay the sources out as .clang-format says
 format:
-	clang-format -i sqlite-ner.c src/*.c src/*.h include/*.h tests/*.c tests/*.h tests/fuzz/*.c tests/fuzz/*.h tests/bench/*.c tests/bench/*.h
+	clang-format -i sqlite-ner.c src/*/*.c src/*/*.h include/*.h tests/*.c tests/*.h tests/unit/*.c tests/fuzz/*.c tests/fuzz/*.h tests/bench/*.c tests/bench/*.h
 
 ## install  copy the library and the header: make install PREFIX=/usr/local
 PREFIX ?= /usr/local

@@ -14,7 +14,7 @@
 #pragma GCC visibility push(hidden)
 SQLITE_EXTENSION_INIT1
 #pragma GCC visibility pop
-#include "src/sql_common.h"
+#include "sql/sql.h"
 
 #define OLDEST_SQLITE 3038000 /* sqlite3_vtab_in() */
 

@@ -6,8 +6,8 @@
 #define NER_TEST_ENRICH_H
 
 #include <time.h>
-#include "registry.h"
-#include "sql_common.h"
+#include "engine/registry.h"
+#include "sql/sql.h"
 #include "support.h"
 
 /* A tiny model with random weights, quick and full of entities; and another one. */

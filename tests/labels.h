@@ -6,7 +6,7 @@
 #define NER_TEST_LABELS_H
 
 #include <string.h>
-#include "model_internal.h"
+#include "model/internal.h"
 
 /* labels: NULL-terminated */
 static void open_labels(struct ner_model *model, const char *const *labels) {

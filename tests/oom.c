@@ -19,8 +19,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <sys/stat.h>
-#include "registry.h"
-#include "sql_common.h"
+#include "engine/registry.h"
+#include "sql/sql.h"
 #include "support.h"
 
 /* ---- the two allocators ---- */

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "safetensors.h"
+#include "model/safetensors.h"
 
 #define TEST_PATH   512
 #define TEST_UNUSED __attribute__((unused)) static

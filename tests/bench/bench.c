@@ -22,11 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernels.h"
-#include "model.h"
-#include "pipeline.h"
-#include "pool.h"
-#include "registry.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "engine/pipeline.h"
+#include "base/pool.h"
+#include "engine/registry.h"
 
 volatile double bench_sink;
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "pipeline.h"
+#include "engine/pipeline.h"
 
 double bench_seconds(void); /* monotonic */
 extern volatile double bench_sink;

@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "registry.h"
-#include "sql_common.h"
+#include "engine/registry.h"
+#include "sql/sql.h"
 
 static sqlite3 *open_db(const char *path) {
   sqlite3 *db = NULL;

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures tokenizers 0.22.2 over every Unicode scalar value and writes src/text_tables.h.
+"""Measures tokenizers 0.22.2 over every Unicode scalar value and writes src/text/tables.h.
 
     pip install tokenizers==0.22.2
-    python3 tests/data/make-text-tables.py > src/text_tables.h
+    python3 tests/data/make-text-tables.py > src/text/tables.h
 
 Only needed to look again at the reference: the header is committed. The asserts state
-what src/text.c takes for granted about the data. Takes some two minutes.
+what src/text/text.c takes for granted about the data. Takes some two minutes.
 """
 import sys
 import unicodedata

@@ -33,8 +33,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t n_bytes, size_t max_bytes,
 #define assert_int_equal(a, b) check((long long)(a) == (long long)(b))
 #include "../support.h"
 
-#include "model_internal.h"
-#include "pipeline.h"
+#include "model/internal.h"
+#include "engine/pipeline.h"
 
 /* ---- the fuzzer's bytes ---- */
 

@@ -10,7 +10,7 @@
 
 #include <utf8proc.h>
 #include "fuzz.h"
-#include "text_tables.h"
+#include "text/tables.h"
 
 /* A normalised code point and the original one it stands for; place 0 wide: a blank put in. */
 struct passed {

@@ -5,7 +5,7 @@
 **     token: gap, length, piece, surest label and by how much
 */
 #include "fuzz.h"
-#include "spans.h"
+#include "engine/spans.h"
 
 #include <math.h>
 

@@ -6,8 +6,8 @@
 
 #include <math.h>
 #include "fuzz.h"
-#include "registry.h"
-#include "sql_common.h"
+#include "engine/registry.h"
+#include "sql/sql.h"
 
 struct run {
   sqlite3 *db;

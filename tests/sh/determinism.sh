@@ -1,7 +1,7 @@
 #!/bin/sh
 # determinism.sh - the bundled (int8) model finds the same entities, to the letter and in the same
 # places, at every level of instructions that this machine has, on one thread and on three.
-# Vector units all give the same bits (tests/test_kernels.c). The portable and OpenBLAS's products of
+# Vector units all give the same bits (tests/unit/test_kernels.c). The portable and OpenBLAS's products of
 # floats round otherwise: where two labels are all but equally likely they may differ, which in these
 # texts they do not.
 #

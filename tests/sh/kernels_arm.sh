@@ -10,7 +10,7 @@ for tool in "$cc" qemu-aarch64; do
 done
 mkdir -p "$build/tests"
 "$cc" -std=gnu11 -O2 -fno-math-errno -ffp-contract=off -Iinclude -Isrc -Itests/plain -DNER_NO_BLAS \
-  tests/test_kernels.c src/kernels*.c src/base.c -static -o "$build/tests/kernels.arm" -lm -pthread
+  tests/unit/test_kernels.c src/kernels/*.c src/base/base.c -static -o "$build/tests/kernels.arm" -lm -pthread
 for cpu in max cortex-a72; do
   qemu-aarch64 -cpu $cpu "$build/tests/kernels.arm" || { echo "FAILED on $cpu"; exit 1; }
 done

@@ -1,0 +1,120 @@
+/* base.c - errors and memory; see base.h. */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h> /* getentropy() of macOS, */
+#include <time.h>
+#include <unistd.h> /* and of everybody else */
+
+int ner_fail(struct ner_err *err, int code, const char *fmt, ...) {
+  if( err && err->code == NER_OK ) {
+    va_list args;
+    err->code = code;
+    va_start(args, fmt);
+    vsnprintf(err->msg, sizeof err->msg, fmt, args);
+    va_end(args);
+  }
+  return code;
+}
+
+void ner_fail_prefix(struct ner_err *err, const char *fmt, ...) {
+  char old[sizeof err->msg];
+  va_list args;
+  int used;
+  if( !err || err->code == NER_OK || err->code == NER_NOMEM ) return;
+  memcpy(old, err->msg, sizeof old);
+  va_start(args, fmt);
+  used = vsnprintf(err->msg, sizeof err->msg, fmt, args);
+  va_end(args);
+  if( used >= 0 && (size_t)used < sizeof err->msg )
+    snprintf(err->msg + used, sizeof err->msg - (size_t)used, "%s", old);
+}
+
+int ner_fail_nomem(struct ner_err *err) {
+  return ner_fail(err, NER_NOMEM, "out of memory");
+}
+
+int ner_fail_interrupted(struct ner_err *err) {
+  return ner_fail(err, NER_INTERRUPT, "interrupted");
+}
+
+void *ner_alloc(size_t n, size_t size) {
+  size_t bytes;
+  if( __builtin_mul_overflow(n, size, &bytes) ) return NULL;
+  return NER_MALLOC(bytes ? bytes : 1);
+}
+
+void *ner_calloc(size_t n, size_t size) {
+  void *p = ner_alloc(n, size);
+  if( p ) memset(p, 0, n * size);
+  return p;
+}
+
+/* The seam offers no aligned allocation: take 64 bytes more and keep the
+** original pointer just below the aligned one. */
+void *ner_aligned_alloc(size_t n, size_t size) {
+  size_t bytes;
+  char *raw, *aligned;
+  if( __builtin_mul_overflow(n, size, &bytes) ) return NULL;
+  if( __builtin_add_overflow(bytes, 64 + sizeof(void *), &bytes) ) return NULL;
+  raw = NER_MALLOC(bytes);
+  if( !raw ) return NULL;
+  aligned = (char *)(((uintptr_t)raw + sizeof(void *) + 63) & ~(uintptr_t)63);
+  memcpy(aligned - sizeof(void *), &raw, sizeof raw);
+  return aligned;
+}
+
+void ner_aligned_free(void *p) {
+  void *raw;
+  if( !p ) return;
+  memcpy(&raw, (char *)p - sizeof(void *), sizeof raw);
+  NER_FREE(raw);
+}
+
+int ner_grow(void **array, size_t *cap, size_t need, size_t size) {
+  size_t new_cap = *cap ? *cap : 16, bytes;
+  void *grown;
+  if( need <= *cap ) return NER_OK;
+  while( new_cap < need )
+    if( __builtin_mul_overflow(new_cap, 2, &new_cap) ) return NER_NOMEM;
+  if( __builtin_mul_overflow(new_cap, size, &bytes) ) return NER_NOMEM;
+  grown = NER_REALLOC(*array, bytes);
+  if( !grown ) return NER_NOMEM;
+  *array = grown;
+  *cap = new_cap;
+  return NER_OK;
+}
+
+char *ner_strndup(const char *s, size_t n) {
+  char *copy = ner_alloc(n + 1, 1);
+  if( !copy ) return NULL;
+  memcpy(copy, s, n);
+  copy[n] = 0;
+  return copy;
+}
+
+char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]) {
+  char text[NER_NUMBER_BYTES];
+  size_t n = 0;
+  snprintf(text, sizeof text, "%.*g", n_digits, value);
+  for( const char *s = text; *s; s++ ) /* a point may be of several bytes */
+    if( ner_ascii_alnum(*s) || *s == '-' || *s == '+' )
+      out[n++] = *s;
+    else if( n == 0 || out[n - 1] != '.' )
+      out[n++] = '.';
+  out[n] = 0;
+  return out;
+}
+
+/* Not sqlite3_randomness(): what needs this knows nothing of SQLite. Where the system gives no
+** random bytes (an old kernel, a strict sandbox), the time and where the stack is must do. */
+uint64_t ner_random(void) {
+  uint64_t number;
+  struct timespec now = {0};
+  if( getentropy(&number, sizeof number) == 0 ) return number;
+  clock_gettime(CLOCK_REALTIME, &now);
+  number = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now;
+  return number * 0x9E3779B97F4A7C15u; /* 2^64 / golden ratio: every bit reaches the high ones */
+}

@@ -1,0 +1,60 @@
+/*
+** pipeline.h - texts → windows → packed batches → labels → spans.
+**
+**     struct ner_input in = {.utf8 = text, .n_bytes = n};
+**     struct ner_output out = {0};
+**     rc = ner_pipeline_run(model, &in, 1, &options, false, &out, NULL, &err);
+**     ... out.err, out.found ...
+**     ner_output_free(&out);
+**
+** A text longer than the model takes runs in overlapping windows (windows.h); each
+** token's probabilities come from the window where it has most context on its
+** poorer side; spans are formed once, over the whole text. Windows of all texts are
+** packed into batches without padding; whole batches go to the pool's workers, a
+** lone small batch is split over them inside the layers. None of that shows in
+** the results, not in a bit.
+*/
+#ifndef NER_PIPELINE_H
+#define NER_PIPELINE_H
+
+#include "model/model.h"
+#include "base/pool.h"
+#include "engine/windows.h"
+
+#pragma GCC visibility push(hidden)
+
+struct ner_slice {
+  const char *utf8;
+  size_t n_bytes;
+};
+
+/* What is to be labelled: a text, or words that are already split (then
+** utf8/n_bytes is unused, tokens' spans are relative to their word, tokens' `word` is
+** the index into `word`, and no spans are formed). */
+struct ner_input {
+  const char *utf8;
+  size_t n_bytes;
+  const struct ner_slice *word; /* [n_words]; NULL: a text */
+  size_t n_words;
+};
+
+/* What is known about it afterwards. */
+struct ner_output {
+  struct ner_tokens tokens;  /* without [CLS], [SEP] */
+  float *probs;              /* [tokens.n, n_labels] softmax over labels */
+  struct ner_entities found; /* when options were given */
+  struct ner_err err;        /* this input failed; the others are fine */
+};
+void ner_output_free(struct ner_output *output); /* leaves {0} */
+
+/* Runs n inputs; outputs[n] must be zeroed. options NULL: tokens and probabilities
+** only, no spans. With options and without keep_probs, probs and tokens are freed
+** once spans are formed. A failure of one input is in its own err; the return value
+** speaks of the whole (out of memory, interrupt, settings), and then outputs hold
+** nothing to be used but must still be freed. `stop` is asked between batches. */
+int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, size_t n,
+                     const struct ner_options *options, bool keep_probs, struct ner_output *outputs,
+                     const struct ner_stop *stop, struct ner_err *err);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,232 @@
+/*
+** spans.c - logits → probabilities → entities; see spans.h.
+**
+** Three steps, as in the reference:
+**   1. tokens become units: with `simple` every token is one, otherwise a word's
+**      pieces are gathered;
+**   2. a unit gets a label and a score from its tokens' probabilities, in the way
+**      the aggregation says; with `strict`, ours, all units of a text together;
+**   3. neighbouring units of one tag become a group, until a B- or another tag. The
+**      group's label is its first unit's, its score the mean of theirs. Groups of
+**      "O" are gathered like the others and then dropped.
+*/
+#include "engine/spans.h"
+
+#include "engine/viterbi.h"
+
+#include <math.h>
+#include <string.h>
+
+/* numpy's pairwise summation (pairwise_sum in loops_utils.h): fewer than 8 in
+** sequence, up to 128 in eight accumulators, beyond that by halves. */
+float ner_sum_f32(const float *x, size_t n) {
+  float sum = 0;
+  if( n < 8 ) {
+    for( size_t i = 0; i < n; i++ ) sum += x[i];
+  } else if( n <= 128 ) {
+    float r[8];
+    size_t i;
+    memcpy(r, x, sizeof r);
+    for( i = 8; i + 8 <= n; i += 8 )
+      for( size_t j = 0; j < 8; j++ ) r[j] += x[i + j];
+    sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    for( ; i < n; i++ ) sum += x[i];
+  } else {
+    size_t half = n / 2 / 8 * 8;
+    sum = ner_sum_f32(x, half) + ner_sum_f32(x + half, n - half);
+  }
+  return sum;
+}
+
+bool ner_softmax(const float *logits, size_t n, float *probs) {
+  float max = logits[0], sum;
+  for( size_t i = 1; i < n; i++ )
+    if( logits[i] > max ) max = logits[i];
+  for( size_t i = 0; i < n; i++ ) probs[i] = expf(logits[i] - max);
+  sum = ner_sum_f32(probs, n);
+  for( size_t i = 0; i < n; i++ ) probs[i] /= sum;
+  return isfinite(sum); /* a NaN, or an infinite maximum, makes the sum NaN */
+}
+
+int32_t ner_argmax(const float *x, int32_t n) {
+  int32_t best = 0;
+  for( int32_t i = 1; i < n; i++ )
+    if( x[i] > x[best] ) best = i;
+  return best;
+}
+
+/* --- 1. units ------------------------------------------------------------- */
+
+/* The reference asks for no "##": a token is a subword when its piece and its
+** stretch of text differ in length, counted in code points. So a word with deleted
+** characters in it ("Hel\u200blo") is one, and a "##rk" that stands for four code points
+** is not. */
+static bool is_subword(const struct ner_model *model, const struct ner_token *token) {
+  if( token->id == ner_tokenizer_unk(model->tokenizer) ) return false;
+  return ner_vocab_piece_cp(ner_tokenizer_vocab(model->tokenizer), token->id) !=
+         token->end - token->start;
+}
+
+/* Where the unit that begins with token `first` ends. */
+static size_t unit_end(const struct ner_model *model, const struct ner_tokens *tokens, size_t first,
+                       enum ner_aggregation aggregation) {
+  size_t end = first + 1;
+  if( aggregation == NER_AGGREGATION_SIMPLE ) return end;
+  while( end < tokens->n && is_subword(model, &tokens->token[end]) ) end++;
+  return end;
+}
+
+/* --- 2. a unit's label and score ------------------------------------------ */
+
+struct verdict {
+  int32_t label;
+  float score;
+};
+
+static struct verdict judge_row(const float *probs /* [n_labels] */, int32_t n_labels) {
+  int32_t best = ner_argmax(probs, n_labels);
+  return (struct verdict){best, probs[best]};
+}
+
+/* The token that is surest speaks, the first of equals. */
+static struct verdict judge_max(const float *probs /* [n, n_labels] */, size_t n,
+                                int32_t n_labels) {
+  struct verdict best = judge_row(probs, n_labels);
+  for( size_t i = 1; i < n; i++ ) {
+    struct verdict v = judge_row(probs + i * (size_t)n_labels, n_labels);
+    if( v.score > best.score ) best = v;
+  }
+  return best;
+}
+
+/* Mean over the tokens, label by label; numpy adds whole rows here, so every
+** label's sum is in sequence whatever n. */
+static struct verdict judge_average(const float *probs /* [n, n_labels] */, size_t n,
+                                    int32_t n_labels) {
+  struct verdict best = {0, 0};
+  for( int32_t label = 0; label < n_labels; label++ ) {
+    float sum = 0, mean;
+    for( size_t i = 0; i < n; i++ ) sum += probs[i * (size_t)n_labels + (size_t)label];
+    mean = sum / (float)n;
+    if( label == 0 || mean > best.score ) best = (struct verdict){label, mean};
+  }
+  return best;
+}
+
+static struct verdict judge(const float *probs /* [n, n_labels] */, size_t n, int32_t n_labels,
+                            enum ner_aggregation aggregation) {
+  switch( aggregation ) {
+  case NER_AGGREGATION_AVERAGE: return judge_average(probs, n, n_labels);
+  case NER_AGGREGATION_MAX: return judge_max(probs, n, n_labels);
+  default: return judge_row(probs, n_labels); /* first; simple has one row only */
+  }
+}
+
+/* Labels for all units at once: the likeliest of the sequences that may be, unit by
+** unit into *out, to be freed. As with `first` a word's first piece speaks for it. */
+static int judge_path(const struct ner_model *model, const struct ner_tokens *tokens,
+                      const float *probs, int32_t **out, struct ner_err *err) {
+  const float **row = ner_alloc(tokens->n, sizeof *row);
+  size_t n = 0;
+  int code = NER_OK;
+  *out = ner_alloc(tokens->n, sizeof **out);
+  if( tokens->n > 0 && (!row || !*out) ) code = ner_fail_nomem(err);
+  for( size_t begin = 0; code == NER_OK && begin < tokens->n;
+       begin = unit_end(model, tokens, begin, NER_AGGREGATION_STRICT) )
+    row[n++] = probs + begin * (size_t)model->config.n_labels;
+  if( code == NER_OK ) code = ner_path_find(model, row, n, *out, err);
+  NER_FREE(row);
+  return code;
+}
+
+/* --- 3. groups ------------------------------------------------------------ */
+
+struct group {
+  size_t begin, end;   /* tokens; empty: no group is open */
+  int32_t first, last; /* labels of its first and last unit */
+  float *score;        /* [n_units] */
+  size_t n_units, cap;
+};
+
+struct found {
+  struct ner_entity **entity;
+  size_t *n, *cap;
+};
+
+/* Turns the open group into an entity, unless it is outside or unsure. */
+static int close_group(struct group *group, const struct ner_model *model,
+                       const struct ner_tokens *tokens, double threshold, struct found *found) {
+  const struct ner_token *first, *last;
+  const struct ner_label *label;
+  float score;
+  if( group->begin == group->end ) return NER_OK;
+  label = &model->label[group->first];
+  first = &tokens->token[group->begin];
+  last = &tokens->token[group->end - 1];
+  score = ner_sum_f32(group->score, group->n_units) / (float)group->n_units;
+  group->begin = group->end;
+  if( label->outside || score < threshold ) return NER_OK;
+  if( ner_grow((void **)found->entity, found->cap, *found->n + 1, sizeof **found->entity) )
+    return NER_NOMEM;
+  (*found->entity)[(*found->n)++] = (struct ner_entity){
+      .label = label->shown,
+      .score = score,
+      .start = first->start,
+      .end = last->end,
+      .start_byte = first->start_byte,
+      .end_byte = last->end_byte,
+  };
+  return NER_OK;
+}
+
+/* Whether a unit with this label goes on with the open group. No adjacency is
+** asked for: whatever stood between would be a unit of another tag. */
+static bool continues(const struct group *group, const struct ner_model *model, int32_t label) {
+  const struct ner_label *next = &model->label[label], *last = &model->label[group->last];
+  return group->begin < group->end && next->prefix != 'B' && next->tag_id == last->tag_id;
+}
+
+static int add_unit(struct group *group, size_t begin, size_t end, struct verdict verdict) {
+  if( group->begin == group->end ) {
+    group->begin = begin;
+    group->first = verdict.label;
+    group->n_units = 0;
+  }
+  if( ner_grow((void **)&group->score, &group->cap, group->n_units + 1, sizeof *group->score) )
+    return NER_NOMEM;
+  group->score[group->n_units++] = verdict.score;
+  group->last = verdict.label;
+  group->end = end;
+  return NER_OK;
+}
+
+int ner_spans(const struct ner_model *model, const struct ner_tokens *tokens, const float *probs,
+              const struct ner_options *options, struct ner_entity **out, size_t *n, size_t *cap,
+              struct ner_err *err) {
+  struct found found = {out, n, cap};
+  struct group group = {0};
+  int32_t n_labels = model->config.n_labels;
+  int32_t *path = NULL; /* [n_units] */
+  int code = NER_OK;
+  if( options->aggregation == NER_AGGREGATION_STRICT )
+    code = judge_path(model, tokens, probs, &path, err);
+  for( size_t begin = 0, end, unit = 0; code == NER_OK && begin < tokens->n; begin = end, unit++ ) {
+    const float *row = probs + begin * (size_t)n_labels;
+    struct verdict verdict;
+    end = unit_end(model, tokens, begin, options->aggregation);
+    verdict = path ? (struct verdict){path[unit], row[path[unit]]}
+                   : judge(row, end - begin, n_labels, options->aggregation);
+    if( !continues(&group, model, verdict.label) )
+      code = close_group(&group, model, tokens, options->threshold, &found);
+    if( code == NER_OK ) code = add_unit(&group, begin, end, verdict);
+  }
+  if( code == NER_OK ) code = close_group(&group, model, tokens, options->threshold, &found);
+  NER_FREE(group.score);
+  NER_FREE(path);
+  return code == NER_OK ? NER_OK : ner_fail_nomem(err);
+}
+
+void ner_entities_free(struct ner_entities *entities) {
+  NER_FREE(entities->entity);
+  *entities = (struct ner_entities){0};
+}

@@ -1,0 +1,185 @@
+/*
+** arm.c - AArch64: "neon" and "neondot" (the same with SDOT).
+**
+** What is computed stands in kernels/vector.h and kernels/vector_i8.h; here is
+** what a vector of four can do.
+*/
+#include "kernels/kernels.h"
+
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#define KERNEL
+#define FN static inline __attribute__((always_inline))
+
+typedef float32x4_t V;
+typedef int32x4_t VI;
+enum { W = 4 };
+#define F32_ROWS   6 /* 6 × 16: 24 accumulators, 4 weights, 1 activation of 32 registers */
+#define F32_PANELS 1
+
+FN V v_load(const float *p) {
+  return vld1q_f32(p);
+}
+FN void v_store(float *p, V v) {
+  vst1q_f32(p, v);
+}
+FN V v_set(float f) {
+  return vdupq_n_f32(f);
+}
+FN V v_add(V a, V b) {
+  return vaddq_f32(a, b);
+}
+FN V v_sub(V a, V b) {
+  return vsubq_f32(a, b);
+}
+FN V v_mul(V a, V b) {
+  return vmulq_f32(a, b);
+}
+FN V v_div(V a, V b) {
+  return vdivq_f32(a, b);
+}
+FN V v_fma(V a, V b, V c) {
+  return vfmaq_f32(c, a, b);
+}
+FN V v_fnma(V a, V b, V c) {
+  return vfmsq_f32(c, a, b);
+}
+FN V v_max(V a, V b) {
+  return vmaxnmq_f32(a, b);
+} /* the other one when either is NaN */
+FN V v_min(V a, V b) {
+  return vminnmq_f32(a, b);
+}
+FN V v_abs(V a) {
+  return vabsq_f32(a);
+}
+FN V v_round(V a) {
+  return vrndnq_f32(a);
+}
+FN V v_exp2i(V n) {
+  VI biased = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
+  return vreinterpretq_f32_s32(vshlq_n_s32(biased, 23));
+}
+FN V v_load_n(const float *p, int n, float fill) {
+  float lanes[4] = {fill, fill, fill, fill};
+  for( int i = 0; i < n; i++ ) lanes[i] = p[i];
+  return vld1q_f32(lanes);
+}
+FN void v_store_n(float *p, V v, int n) {
+  float lanes[4];
+  vst1q_f32(lanes, v);
+  for( int i = 0; i < n; i++ ) p[i] = lanes[i];
+}
+FN float v_sum(V v) {
+  return vaddv_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
+}
+FN float v_top(V v) {
+  return vmaxnmvq_f32(v);
+}
+FN void v_transpose(V *v) {
+  V a = vtrn1q_f32(v[0], v[1]), b = vtrn2q_f32(v[0], v[1]);
+  V c = vtrn1q_f32(v[2], v[3]), d = vtrn2q_f32(v[2], v[3]);
+  v[0] = vcombine_f32(vget_low_f32(a), vget_low_f32(c));
+  v[1] = vcombine_f32(vget_low_f32(b), vget_low_f32(d));
+  v[2] = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
+  v[3] = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
+}
+FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
+  int16x4_t s = vmovn_s32(vcvtnq_s32_f32(v));
+  uint8x8_t q = vreinterpret_u8_s8(vmovn_s16(vcombine_s16(s, s)));
+  uint32_t four = vget_lane_u32(vreinterpret_u32_u8(veor_u8(q, vdup_n_u8(flip))), 0);
+  memcpy(p, &four, sizeof four);
+}
+FN VI i_load(const int32_t *p) {
+  return vld1q_s32(p);
+}
+FN VI i_broadcast(const uint8_t *p) {
+  int32_t four;
+  memcpy(&four, p, sizeof four);
+  return vdupq_n_s32(four);
+}
+FN V v_from_i(VI i) {
+  return vcvtq_f32_s32(i);
+}
+
+#include "kernels/vector.h"
+
+/* Bytes without SDOT: products of 16 bits, added in pairs to 32 and in pairs again. Four
+** columns of weights are one register. */
+FN VI dot_neon(VI acc, VI x, int8x16_t w) {
+  int8x16_t xs = vreinterpretq_s8_s32(x);
+  VI low = vpaddlq_s16(vmull_s8(vget_low_s8(xs), vget_low_s8(w)));
+  VI high = vpaddlq_s16(vmull_high_s8(xs, w));
+  return vaddq_s32(acc, vpaddq_s32(low, high));
+}
+#define I8(name)          name##_i8_neon
+#define I8_ROWS           4
+#define I8_PANELS         1
+#define I8_START          start_zero
+#define I8_WEIGHTS        int8x16_t
+#define I8_LOAD(p)        vld1q_s8(p)
+#define I8_DOT(acc, x, w) acc = dot_neon(acc, x, w)
+#include "kernels/vector_i8.h"
+#undef I8
+#undef I8_ROWS
+#undef I8_PANELS
+#undef I8_START
+#undef I8_WEIGHTS
+#undef I8_LOAD
+#undef I8_DOT
+
+/* A compiler that may use SDOT anyway (Apple's) need not be told to; gcc can be told for some
+** functions; other clangs cannot, and go without. */
+#if defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__)
+#define HAVE_DOT 1
+#ifndef __ARM_FEATURE_DOTPROD
+#undef KERNEL
+#define KERNEL __attribute__((target("arch=armv8.2-a+dotprod")))
+#endif
+#define I8(name)          name##_i8_neondot
+#define I8_ROWS           6
+#define I8_PANELS         1
+#define I8_START          start_zero
+#define I8_WEIGHTS        int8x16_t
+#define I8_LOAD(p)        vld1q_s8(p)
+#define I8_DOT(acc, x, w) acc = vdotq_s32(acc, w, vreinterpretq_s8_s32(x))
+#include "kernels/vector_i8.h"
+#else
+#define HAVE_DOT        0
+#define gemm_i8_neondot gemm_i8_neon
+#endif
+
+static bool has_dot(void) {
+#if defined(__linux__)
+  const unsigned long asimddp = 1ul << 20; /* HWCAP_ASIMDDP */
+  return HAVE_DOT && (getauxval(AT_HWCAP) & asimddp) != 0;
+#elif defined(__APPLE__)
+  return HAVE_DOT; /* every Apple processor macOS runs on has it */
+#else
+  return false;
+#endif
+}
+
+bool ner_kernels_arm(struct ner_kernels *table, bool dot) {
+  if( dot && !has_dot() ) return false;
+  table->gemm_f32 = gemm_f32;
+  table->layer_norm = layer_norm;
+  table->softmax = softmax;
+  table->pack = pack;
+  table->quantise = quantise_s8;
+  table->gemm_i8 = dot ? gemm_i8_neondot : gemm_i8_neon;
+  return true;
+}
+
+#else
+bool ner_kernels_arm(struct ner_kernels *table, bool dot) {
+  return false;
+}
+#endif

@@ -1,0 +1,196 @@
+/*
+** avx2.c - x86-64 with 256-bit vectors: "avx2" (AVX2 and FMA) and
+** "avxvnni" (the same with VPDPBUSD, AVX-VNNI).
+**
+** What is computed stands in kernels/vector.h and kernels/vector_i8.h; here is
+** what a vector of eight can do.
+*/
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+#include "kernels/cpu_x86.h"
+
+#ifdef NER_EMULATE
+#include "emulate.h"
+#endif
+#define KERNEL __attribute__((target("avx2,fma")))
+#define FN     static inline __attribute__((always_inline)) KERNEL
+
+typedef __m256 V;
+typedef __m256i VI;
+enum { W = 8 };
+#define F32_ROWS   6 /* 6 × 16: 12 accumulators, 2 weights, 1 activation of 16 registers */
+#define F32_PANELS 1
+
+FN V v_load(const float *p) {
+  return _mm256_loadu_ps(p);
+}
+FN void v_store(float *p, V v) {
+  _mm256_storeu_ps(p, v);
+}
+FN V v_set(float f) {
+  return _mm256_set1_ps(f);
+}
+FN V v_add(V a, V b) {
+  return _mm256_add_ps(a, b);
+}
+FN V v_sub(V a, V b) {
+  return _mm256_sub_ps(a, b);
+}
+FN V v_mul(V a, V b) {
+  return _mm256_mul_ps(a, b);
+}
+FN V v_div(V a, V b) {
+  return _mm256_div_ps(a, b);
+}
+FN V v_fma(V a, V b, V c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+FN V v_fnma(V a, V b, V c) {
+  return _mm256_fnmadd_ps(a, b, c);
+}
+FN V v_max(V a, V b) {
+  return _mm256_max_ps(a, b);
+}
+FN V v_min(V a, V b) {
+  return _mm256_min_ps(a, b);
+}
+FN V v_abs(V a) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+FN V v_round(V a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+FN V v_exp2i(V n) {
+  VI biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+
+FN VI first_lanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+FN V v_load_n(const float *p, int n, float fill) {
+  VI mask = first_lanes(n);
+  return _mm256_blendv_ps(v_set(fill), _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
+}
+FN void v_store_n(float *p, V v, int n) {
+  _mm256_maskstore_ps(p, first_lanes(n), v);
+}
+
+FN float v_sum(V v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+FN float v_top(V v) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+/* First within the 128-bit lanes of four rows each, then the lanes between the fours. */
+FN void v_transpose(V *v) {
+  V t[8];
+  _Pragma("GCC unroll 2") for( int i = 0; i < 8; i += 4 ) {
+    V a = _mm256_unpacklo_ps(v[i], v[i + 1]), b = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    V c = _mm256_unpacklo_ps(v[i + 2], v[i + 3]), d = _mm256_unpackhi_ps(v[i + 2], v[i + 3]);
+    t[i] = _mm256_shuffle_ps(a, c, 0x44);
+    t[i + 1] = _mm256_shuffle_ps(a, c, 0xEE);
+    t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    t[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
+  }
+  _Pragma("GCC unroll 4") for( int j = 0; j < 4; j++ ) {
+    v[j] = _mm256_permute2f128_ps(t[j], t[j + 4], 0x20);
+    v[j + 4] = _mm256_permute2f128_ps(t[j], t[j + 4], 0x31);
+  }
+}
+FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
+  VI i = _mm256_cvtps_epi32(v);
+  __m128i s = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+  s = _mm_xor_si128(_mm_packs_epi16(s, s), _mm_set1_epi8((char)flip));
+  _mm_storel_epi64((__m128i *)p, s);
+}
+
+FN VI i_load(const int32_t *p) {
+  return _mm256_loadu_si256((const VI *)p);
+}
+FN VI i_broadcast(const uint8_t *p) {
+  int32_t four;
+  memcpy(&four, p, sizeof four);
+  return _mm256_set1_epi32(four);
+}
+FN V v_from_i(VI i) {
+  return _mm256_cvtepi32_ps(i);
+}
+
+#include "kernels/vector.h"
+
+/* Bytes without VNNI: VPMADDUBSW multiplies unsigned by signed and saturates at 16 bits. With
+** magnitudes up to 127 and 128 a pair of products is at most 32512 and never does; so the sign
+** of the weight goes over to the activation. Where w < 0, XOR with all ones makes -x-1 of x (one
+** operation on any port, where VPSIGNB has half as many): that is |w| short, and the sums begin
+** with the magnitudes of all negative weights to make up for it. */
+struct signed_weights {
+  VI magnitude, negative;
+};
+FN struct signed_weights load_weights(const int8_t *p) {
+  VI w = _mm256_loadu_si256((const VI *)p);
+  return (struct signed_weights){_mm256_abs_epi8(w), _mm256_cmpgt_epi8(_mm256_setzero_si256(), w)};
+}
+FN VI dot_avx2(VI acc, VI x, struct signed_weights w) {
+  VI pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_xor_si256(x, w.negative));
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#define I8(name)          name##_i8_avx2
+#define I8_ROWS           4
+#define I8_PANELS         1
+#define I8_START          I8(start_negatives)
+#define I8_WEIGHTS        struct signed_weights
+#define I8_LOAD(p)        load_weights(p)
+#define I8_DOT(acc, x, w) acc = dot_avx2(acc, x, w)
+#include "kernels/vector_i8.h"
+#undef I8
+#undef I8_ROWS
+#undef I8_PANELS
+#undef I8_START
+#undef I8_WEIGHTS
+#undef I8_LOAD
+#undef I8_DOT
+
+/* VPDPBUSD takes activations as u8 = s8 + 128, so that sums come out too large by 128·Σw and
+** begin at minus that. As inline assembly: gcc 12 would copy the accumulator of the intrinsic
+** at each step. */
+#ifdef NER_EMULATE
+#define DPBUSD(acc, x, w) acc = _mm256_dpbusd_epi32(acc, x, w)
+#else
+#define DPBUSD(acc, x, w) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(w))
+#endif
+#define I8(name)          name##_i8_avxvnni
+#define I8_ROWS           6
+#define I8_PANELS         1
+#define I8_START          start_offset
+#define I8_WEIGHTS        VI
+#define I8_LOAD(p)        _mm256_loadu_si256((const VI *)(p))
+#define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
+#include "kernels/vector_i8.h"
+
+bool ner_kernels_avx2(struct ner_kernels *table, bool vnni) {
+  struct ner_cpu_x86 cpu = ner_cpu_x86();
+  if( !cpu.avx2 || (vnni && !cpu.avxvnni) ) return false;
+  table->gemm_f32 = gemm_f32;
+  table->layer_norm = layer_norm;
+  table->softmax = softmax;
+  table->pack = pack;
+  table->quantise = vnni ? quantise_u8 : quantise_s8;
+  table->gemm_i8 = vnni ? gemm_i8_avxvnni : gemm_i8_avx2;
+  return true;
+}
+
+#else
+bool ner_kernels_avx2(struct ner_kernels *table, bool vnni) {
+  return false;
+}
+#endif

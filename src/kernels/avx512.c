@@ -1,0 +1,198 @@
+/*
+** avx512.c - x86-64 with 512-bit vectors: "avx512" (F, BW, DQ, VL) and
+** "avx512vnni" (the same with VPDPBUSD).
+**
+** What is computed stands in kernels/vector.h and kernels/vector_i8.h; here is
+** what a vector of sixteen can do. Compiled with -DNER_EMULATE the instructions
+** are played by plain C (tests/emulate.h), so that a machine without them can
+** test this file.
+*/
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+#include "kernels/cpu_x86.h"
+
+#ifdef NER_EMULATE
+#include "emulate.h"
+#define KERNEL __attribute__((target("avx2,fma")))
+#else
+#define KERNEL __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
+#endif
+#define FN static inline __attribute__((always_inline)) KERNEL
+
+typedef __m512 V;
+typedef __m512i VI;
+enum { W = 16 };
+#define F32_ROWS   12 /* 12 × 32: 24 accumulators, 2 weights, 1 activation of 32 registers */
+#define F32_PANELS 2
+
+FN V v_load(const float *p) {
+  return _mm512_loadu_ps(p);
+}
+FN void v_store(float *p, V v) {
+  _mm512_storeu_ps(p, v);
+}
+FN V v_set(float f) {
+  return _mm512_set1_ps(f);
+}
+FN V v_add(V a, V b) {
+  return _mm512_add_ps(a, b);
+}
+FN V v_sub(V a, V b) {
+  return _mm512_sub_ps(a, b);
+}
+FN V v_mul(V a, V b) {
+  return _mm512_mul_ps(a, b);
+}
+FN V v_fma(V a, V b, V c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+FN V v_fnma(V a, V b, V c) {
+  return _mm512_fnmadd_ps(a, b, c);
+}
+FN V v_max(V a, V b) {
+  return _mm512_max_ps(a, b);
+}
+FN V v_min(V a, V b) {
+  return _mm512_min_ps(a, b);
+}
+FN V v_abs(V a) {
+  return _mm512_abs_ps(a);
+}
+FN V v_round(V a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+FN V v_exp2i(V n) {
+  VI biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+}
+FN V v_div(V a, V b) {
+  return _mm512_div_ps(a, b);
+}
+
+FN __mmask16 first_lanes(int n) {
+  return (__mmask16)((1u << n) - 1);
+}
+FN V v_load_n(const float *p, int n, float fill) {
+  return _mm512_mask_loadu_ps(v_set(fill), first_lanes(n), p);
+}
+FN void v_store_n(float *p, V v, int n) {
+  _mm512_mask_storeu_ps(p, first_lanes(n), v);
+}
+
+FN float v_sum(V v) {
+  __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+FN float v_top(V v) {
+  __m256 h = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+/* First within the 128-bit lanes of four rows each, then the lanes among the fours. */
+FN void v_transpose(V *v) {
+  V t[16];
+  _Pragma("GCC unroll 4") for( int i = 0; i < 16; i += 4 ) {
+    V a = _mm512_unpacklo_ps(v[i], v[i + 1]), b = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    V c = _mm512_unpacklo_ps(v[i + 2], v[i + 3]), d = _mm512_unpackhi_ps(v[i + 2], v[i + 3]);
+    t[i] = _mm512_shuffle_ps(a, c, 0x44);
+    t[i + 1] = _mm512_shuffle_ps(a, c, 0xEE);
+    t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+    t[i + 3] = _mm512_shuffle_ps(b, d, 0xEE);
+  }
+  _Pragma("GCC unroll 4") for( int j = 0; j < 4; j++ ) {
+    V a = _mm512_shuffle_f32x4(t[j], t[j + 4], 0x88), b = _mm512_shuffle_f32x4(t[j], t[j + 4], 0xDD);
+    V c = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0x88);
+    V d = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0xDD);
+    v[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+    v[j + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+    v[j + 8] = _mm512_shuffle_f32x4(a, c, 0xDD);
+    v[j + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
+  }
+}
+FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
+  __m128i s = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
+  _mm_storeu_si128((__m128i *)p, _mm_xor_si128(s, _mm_set1_epi8((char)flip)));
+}
+
+FN VI i_load(const int32_t *p) {
+  return _mm512_loadu_si512(p);
+}
+FN VI i_broadcast(const uint8_t *p) {
+  int32_t four;
+  memcpy(&four, p, sizeof four);
+  return _mm512_set1_epi32(four);
+}
+FN V v_from_i(VI i) {
+  return _mm512_cvtepi32_ps(i);
+}
+
+#include "kernels/vector.h"
+
+/* Bytes without VNNI: as on AVX2, see there. */
+struct signed_weights {
+  VI magnitude, negative;
+};
+FN struct signed_weights load_weights(const int8_t *p) {
+  VI w = _mm512_loadu_si512(p);
+  return (struct signed_weights){_mm512_abs_epi8(w), _mm512_movm_epi8(_mm512_movepi8_mask(w))};
+}
+FN VI dot_avx512(VI acc, VI x, struct signed_weights w) {
+  VI pairs = _mm512_maddubs_epi16(w.magnitude, _mm512_xor_si512(x, w.negative));
+  return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+#define I8(name)          name##_i8_avx512
+#define I8_ROWS           12
+#define I8_PANELS         1
+#define I8_START          I8(start_negatives)
+#define I8_WEIGHTS        struct signed_weights
+#define I8_LOAD(p)        load_weights(p)
+#define I8_DOT(acc, x, w) acc = dot_avx512(acc, x, w)
+#include "kernels/vector_i8.h"
+#undef I8
+#undef I8_ROWS
+#undef I8_PANELS
+#undef I8_START
+#undef I8_WEIGHTS
+#undef I8_LOAD
+#undef I8_DOT
+
+/* As inline assembly: gcc 12 would copy the accumulator of the intrinsic at each step. */
+#ifdef NER_EMULATE
+#define DPBUSD(acc, x, w) acc = _mm512_dpbusd_epi32(acc, x, w)
+#else
+#define DPBUSD(acc, x, w) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w))
+#endif
+#define I8(name)          name##_i8_avx512vnni
+#define I8_ROWS           12
+#define I8_PANELS         2
+#define I8_START          start_offset
+#define I8_WEIGHTS        VI
+#define I8_LOAD(p)        _mm512_loadu_si512(p)
+#define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
+#include "kernels/vector_i8.h"
+
+bool ner_kernels_avx512(struct ner_kernels *table, bool vnni) {
+  struct ner_cpu_x86 cpu = ner_cpu_x86();
+  if( !cpu.avx512 || (vnni && !cpu.avx512vnni) ) return false;
+  table->gemm_f32 = gemm_f32;
+  table->layer_norm = layer_norm;
+  table->softmax = softmax;
+  table->pack = pack;
+  table->quantise = vnni ? quantise_u8 : quantise_s8;
+  table->gemm_i8 = vnni ? gemm_i8_avx512vnni : gemm_i8_avx512;
+  return true;
+}
+
+#else
+bool ner_kernels_avx512(struct ner_kernels *table, bool vnni) {
+  return false;
+}
+#endif

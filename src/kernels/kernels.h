@@ -1,0 +1,126 @@
+/*
+** kernels.h - the arithmetic, behind one table of function pointers.
+**
+** Portable C (kernels.c) is the specification. kernels/avx2.c, kernels/avx512.c
+** and kernels/arm.c overlay it for the instruction sets found at run time, in
+** ascending order, each function with its own target attribute; all three are
+** the same text (kernels/vector.h, kernels/vector_i8.h) over their own vector
+** type, and give the same bits whatever its width. Integer kernels equal the
+** portable ones bit for bit; float ones within a relative 1e-5.
+**
+** One rule above all: a row's result never depends on the rows beside it nor on
+** how the work was cut. So every output element is summed over k in one fixed
+** order at a given level, whatever tile it fell into.
+**
+** Layouts (the same for every level, so a converted file serves every machine):
+**   f32 weights   [ceil(N/16)][K][16]            zero padded
+**   int8 weights  [ceil(N/16)][ceil(K/4)][16][4] zero padded; values -127..127
+** Activations are plain row-major [M, K].
+*/
+#ifndef NER_KERNELS_H
+#define NER_KERNELS_H
+
+#include "base/base.h"
+
+#pragma GCC visibility push(hidden)
+
+#define NER_PANEL  16  /* output channels packed together */
+#define NER_GROUP  4   /* int8: inputs packed together */
+#define NER_I8_MAX 127 /* symmetric: -128 is not used */
+
+/* y = x·Wᵀ + b for W [n_out, n_in]. Immutable; pointers are borrowed from the
+** model's storage. */
+struct ner_linear {
+  int32_t n_out, n_in;
+  enum ner_precision precision; /* F32 or INT8 */
+  const void *packed;           /* see above; 64-byte aligned */
+  const float *scale;           /* int8: [round_up(n_out,16)] w ≈ scale[n]·q */
+  const int32_t *sum;           /* int8: [round_up(n_out,16)] Σk q[n,k] */
+  const float *bias;            /* [round_up(n_out,16)]; NULL: zeros */
+};
+
+/* What happens to a linear layer's output before it is stored. */
+enum ner_epilogue {
+  NER_EPILOGUE_NONE = 0,
+  NER_EPILOGUE_GELU, /* x·(1+erf(x/√2))/2 */
+};
+
+/* Leading dimensions (ld...) count elements. Any m >= 1, any n >= 1, any
+** alignment of activations; nothing outside the named elements is touched. */
+struct ner_kernels {
+  const char *name; /* one of ner_kernels_names */
+
+  /* Quantises rows: xq[m,k] = round(x[m,k]·127 / max|x[m,:]|), scale[m] = max|x[m,:]| / 127.
+  ** A row that is zero (or all below 1e-30) has scale 0. xq is in the form gemm_i8 of the same
+  ** table wants (s8, or u8 = s8 + 128), the tail up to ner_quantised_bytes(n) filled with the
+  ** form's zero. */
+  void (*quantise)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq, float *scale);
+
+  /* Rows [0,m) of x [m, n_in] times output panels [panel_begin, panel_end) of `w`, into y (y
+  ** points at column 0 of the whole matrix). Columns beyond n_out are not written.
+  ** gemm_i8: y = fma(Σ xq·q, x_scale·w_scale, bias), so that it too is the same everywhere. */
+  void (*gemm_f32)(const float *x, int m, int ldx, const struct ner_linear *w, int panel_begin,
+                   int panel_end, enum ner_epilogue epilogue, float *y, int ldy);
+  void (*gemm_i8)(const uint8_t *xq, const float *x_scale, int m, int ldq,
+                  const struct ner_linear *w, int panel_begin, int panel_end,
+                  enum ner_epilogue epilogue, float *y, int ldy);
+
+  /* y[m,:] = LN(x[m,:] + residual[m,:]) * gain + bias; residual may be NULL; y may be x or
+  ** residual. Biased variance. */
+  void (*layer_norm)(const float *x, int ldx, const float *residual, int ldr, int m, int n,
+                     const float *gain, const float *bias, float eps, float *y, int ldy);
+
+  /* In place over rows of n. */
+  void (*softmax)(float *x, int m, int n, int ld);
+
+  /* Rows of w [n_out, n_in] as f32 weights (layout above). */
+  void (*pack)(const float *w, int n_out, int n_in, int ldw, float *packed);
+};
+
+static inline int ner_quantised_bytes(int n) {
+  return (int)ner_round_up((size_t)n, 64);
+}
+static inline int32_t ner_panels(int32_t n_out) {
+  return (n_out - 1) / NER_PANEL + 1;
+}
+
+/* Attention of one head over one text of n_tok tokens, out[i,:] = softmax(q[i]·kᵀ)·v with q
+** already scaled. q, k, v are the head's columns in the QKV buffer (rows ld floats apart), out
+** likewise (ldo). scratch: ner_attention_scratch(n_tok, head) floats, 64-byte aligned. */
+void ner_attention(const struct ner_kernels *kernels, const float *q, const float *k,
+                   const float *v, int n_tok, int head, int ld, float *scratch, float *out,
+                   int ldo);
+size_t ner_attention_scratch(int n_tok, int head); /* floats, for any level */
+
+/* The best table for this machine, or the level NER_CPU names. NULL and an error when NER_CPU
+** is unknown or the machine lacks it. */
+const struct ner_kernels *ner_kernels_get(struct ner_err *err);
+/* For tests: the table of a named level, NULL when this machine cannot run it. */
+const struct ner_kernels *ner_kernels_level(const char *name);
+/* "portable", "openblas", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot":
+** NULL-terminated, ascending. */
+extern const char *const ner_kernels_names[];
+
+/* Packing (portable, done at load or by ner_convert). Bytes of the packed form: */
+uint64_t ner_packed_bytes(enum ner_precision precision, int32_t n_out, int32_t n_in);
+/* w [n_out, n_in] row-major → packed (zeroed padding included). */
+void ner_pack_f32(const float *w, int32_t n_out, int32_t n_in, float *packed);
+/* The same with rounding to int8, scale = max|w[n,:]| / 127; fills scale and sum [padded n_out]. */
+void ner_pack_i8(const float *w, int32_t n_out, int32_t n_in, int8_t *packed, float *scale,
+                 int32_t *sum);
+
+/* OpenBLAS's name for the processor it believes to run on, for ner_debug(); "" while OpenBLAS is
+** not in use. */
+const char *ner_blas_core(void);
+
+/* Between the kernel files only: each fills in the table of the named level, or says false
+** when this machine (or build) has no such thing. */
+float ner_gelu(float x); /* portable */
+bool ner_kernels_blas(struct ner_kernels *table);
+bool ner_kernels_blas_load(void); /* before that table is used; false: there is no OpenBLAS */
+bool ner_kernels_avx2(struct ner_kernels *table, bool vnni);
+bool ner_kernels_avx512(struct ner_kernels *table, bool vnni);
+bool ner_kernels_arm(struct ner_kernels *table, bool dot);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,91 @@
+/*
+** internal.h - what the files that make up a model share (model.c and
+** beside it config.c, labels.c, model/hf_weights.c, model/one_file.c, model/hf_tokenizer.c).
+** Nobody else includes it.
+**
+** A model is filled step by step: config and labels, tokenizer, weights. Each step
+** may fail; ner_model_free() takes a half-filled one.
+*/
+#ifndef NER_MODEL_INTERNAL_H
+#define NER_MODEL_INTERNAL_H
+
+#include "model/json.h"
+#include "model/model.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Bounds that keep every product of two sizes within 32 bits and every number
+** that is plainly wrong out. BERT-large: 24, 1024, 4096, 30522, 512. */
+#define NER_MAX_LAYERS     256
+#define NER_MAX_HIDDEN     8192
+#define NER_MAX_FFN        65536
+#define NER_MAX_VOCAB      (1 << 20)
+#define NER_MAX_POSITIONS  (1 << 16)
+#define NER_MAX_TYPES      1024
+#define NER_MAX_LABELS     4096
+#define NER_MAX_LABEL_BYTES 256 /* labels are compared each with each */
+#define NER_MAX_TEXT_BYTES (64u << 20) /* of a configuration or vocabulary file */
+
+/* The remedy for a configuration that cannot be. */
+#define NER_GET_ANEW "; get it anew from where the model comes from"
+
+/* What a model's pointers point into. */
+struct ner_storage {
+  struct ner_safetensors *file; /* kept open: tensors are used in place */
+  void **block;                 /* [n_blocks] from ner_aligned_alloc */
+  size_t n_blocks, cap_blocks;
+};
+
+/* A zeroed model with its storage, path and nothing else. */
+int ner_model_new(const char *path, struct ner_model **out, struct ner_err *err);
+void ner_model_free(struct ner_model *model); /* NULL is fine */
+/* n * size bytes, 64-byte aligned, zeroed, owned by the model. NULL: no memory. */
+void *ner_model_block(struct ner_model *model, uint64_t n, size_t size);
+
+/* ---- labels.c ---- */
+
+/* n labels without names; then one call each, in any order; then finish, which
+** fails when a name is missing and takes prefix and tag apart. */
+int ner_labels_new(struct ner_model *model, int64_t n, const char *what, struct ner_err *err);
+int ner_labels_set(struct ner_model *model, int64_t i, const char *name, size_t n_bytes,
+                   const char *what, struct ner_err *err);
+int ner_labels_finish(struct ner_model *model, const char *what, struct ner_err *err);
+/* LABEL_0, LABEL_1 ...: transformers' names for labels that have none. */
+int ner_labels_number(struct ner_model *model, int64_t n, const char *what, struct ner_err *err);
+
+/* ---- config.c ---- */
+
+/* Hugging Face's config.json. Without id2label the model has no labels after it
+** (n_labels 0): they are numbered once the classifier's size is known. max_tokens is
+** max_positions so far. */
+int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
+                       struct ner_err *err);
+/* The configuration of a one-file model: everything, labels included. */
+int ner_config_from_own(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
+                        struct ner_text_rules *rules, struct ner_err *err);
+/* The same as text, for NER_FREE; NULL: no memory. */
+char *ner_config_to_own(const struct ner_model *model);
+/* How many numbers were trained. */
+int64_t ner_config_parameters(const struct ner_config *config);
+
+/* ---- model/hf_tokenizer.c ---- */
+
+/* tokenizer_config.json, vocab.txt, tokenizer.json of a directory: the model's
+** tokenizer and max_tokens. */
+int ner_tokenizer_from_hf(const char *dir, struct ner_model *model, struct ner_err *err);
+
+/* ---- model/hf_weights.c: weights of a directory, packed (precision F32 or INT8) ---- */
+
+int ner_weights_from_hf(const char *path, const struct ner_stop *stop, struct ner_model *model,
+                        struct ner_err *err);
+
+/* ---- model/one_file.c: our own file ---- */
+
+/* Takes `file` over, also when it fails. */
+int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,
+                        struct ner_model **out, struct ner_err *err);
+int ner_model_write(struct ner_model *model, const char *target, const struct ner_stop *stop,
+                    struct ner_err *err);
+
+#pragma GCC visibility pop
+#endif

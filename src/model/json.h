@@ -1,0 +1,74 @@
+/*
+** json.h - reading JSON through SQLite's own functions; we write no parser.
+**
+**     if( (rc = ner_json_open(text, n_bytes, "config.json", &json, err)) ) return rc;
+**     rc = ner_json_int(json, "$.n_layers", &layers, err);
+**     if( rc == NER_OK ) rc = ner_json_each(json, "$.id2label", on_label, &labels, err);
+**     ner_json_close(json);
+**
+** A document lives in a private in-memory connection. Strict RFC 8259 and valid
+** UTF-8 are required; NUL (also as \u0000), lone surrogates and nesting deeper
+** than 64 are refused. `what` (a file name) begins every error.
+*/
+#ifndef NER_JSON_H
+#define NER_JSON_H
+
+#include "base/base.h"
+
+#pragma GCC visibility push(hidden)
+
+struct ner_json;
+
+enum ner_json_type {
+  NER_JSON_MISSING = 0,
+  NER_JSON_NULL,
+  NER_JSON_FALSE,
+  NER_JSON_TRUE,
+  NER_JSON_INTEGER, /* fits int64 and is written without sign '+', fraction or exponent */
+  NER_JSON_REAL,
+  NER_JSON_STRING,
+  NER_JSON_ARRAY,
+  NER_JSON_OBJECT,
+};
+
+/* One member of an object or array, as ner_json_each gives it. */
+struct ner_json_item {
+  const char *key; /* object: the name, unescaped; array: NULL */
+  size_t n_key;
+  int64_t index; /* array: position */
+  enum ner_json_type type;
+  int64_t integer;    /* INTEGER */
+  double real;        /* INTEGER and REAL */
+  const char *string; /* STRING: unescaped; ARRAY, OBJECT: its JSON text */
+  size_t n_string;
+};
+
+int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
+                  struct ner_err *err);
+void ner_json_close(struct ner_json *json);
+
+/* path as in SQLite: "$.id2label", "$". A missing value is NER_JSON_MISSING.
+** Should memory run out, the calls that follow say so. */
+enum ner_json_type ner_json_type_at(struct ner_json *json, const char *path);
+/* Optional values: *out keeps what it has when the value is missing or null;
+** another type is an error that names it. */
+int ner_json_int(struct ner_json *json, const char *path, int64_t *out, struct ner_err *err);
+int ner_json_real(struct ner_json *json, const char *path, double *out, struct ner_err *err);
+int ner_json_bool(struct ner_json *json, const char *path, bool *out, struct ner_err *err);
+/* *out is a fresh string (NER_FREE) or NULL when missing or null. */
+int ner_json_string(struct ner_json *json, const char *path, char **out, struct ner_err *err);
+
+/* Called for each member; item is valid during the call. A code other than NER_OK
+** ends the walk and is returned. */
+typedef int (*ner_json_fn)(void *arg, const struct ner_json_item *item, struct ner_err *err);
+
+/* Calls fn for each member of the object or array at `path`, in the order of the
+** file, duplicates included. Missing or null: no calls, NER_OK. */
+int ner_json_each(struct ner_json *json, const char *path, ner_json_fn fn, void *arg,
+                  struct ner_err *err);
+/* The same over an item that is itself an object or array, from inside its call. */
+int ner_json_each_in(struct ner_json *json, const struct ner_json_item *item, ner_json_fn fn,
+                     void *arg, struct ner_err *err);
+
+#pragma GCC visibility pop
+#endif

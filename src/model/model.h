@@ -1,0 +1,101 @@
+/*
+** model.h - a directory, a single file or embedded bytes become one immutable,
+** ref-counted model: configuration, tokenizer, labels, packed weights.
+*/
+#ifndef NER_MODEL_H
+#define NER_MODEL_H
+
+#include <stdatomic.h>
+#include "kernels/kernels.h"
+#include "model/safetensors.h"
+#include "text/wordpiece.h"
+
+#pragma GCC visibility push(hidden)
+
+enum ner_architecture { NER_DISTILBERT, NER_BERT };
+
+/* Read once, from config.json and tokenizer_config.json. */
+struct ner_config {
+  enum ner_architecture architecture;
+  int32_t layers, hidden, heads, ffn;
+  int32_t vocab_size, max_positions, type_vocab; /* type_vocab 0: DistilBERT */
+  int32_t max_tokens; /* tokens the model takes at once, [CLS] and [SEP] included:
+                      ** min(max_positions, model_max_length) */
+  float norm_eps;
+  int32_t n_labels;
+};
+
+/* Rows of an embedding table as the file holds them; widened when looked up. */
+struct ner_embedding {
+  enum ner_dtype dtype; /* F32, F16, BF16, or I8 with a scale per row */
+  int32_t rows, width;
+  const unsigned char *data; /* [rows, width], any alignment */
+  const float *scale;        /* I8: [rows] */
+};
+
+struct ner_layer {
+  struct ner_linear qkv;  /* [3·hidden, hidden]: Q (scaled by 1/√head), K, V */
+  struct ner_linear out;  /* [hidden, hidden] */
+  struct ner_linear ffn1; /* [ffn, hidden] */
+  struct ner_linear ffn2; /* [hidden, ffn] */
+  const float *attn_norm_gain, *attn_norm_bias; /* [hidden] after attention */
+  const float *ffn_norm_gain, *ffn_norm_bias;   /* [hidden] after the feed-forward */
+};
+
+struct ner_weights {
+  struct ner_embedding word;
+  const float *position; /* [max_positions, hidden]; BERT: token type 0 already added */
+  const float *norm_gain, *norm_bias; /* [hidden] */
+  struct ner_layer *layer;            /* [layers] */
+  struct ner_linear classifier;       /* [n_labels, hidden], always f32 */
+};
+
+/* A label taken apart once: "B-PER" is ('B', "PER"), anything without B- or I- is
+** ('I', itself), as the reference does. Joining looks at the tag, which keeps an unknown prefix
+** ("E-PER" is not "PER"); users see, and name, what is shown. */
+struct ner_label {
+  char *name;      /* "B-PER" */
+  char prefix;     /* 'B' or 'I' */
+  const char *tag; /* points into name: "PER", "O", "LABEL_3" */
+  int32_t tag_id;  /* labels with the same tag share it */
+  const char *shown; /* points into name: what an entity is called, all behind the first '-' */
+  bool outside;      /* shown as "O": never an entity */
+};
+
+struct ner_session;
+
+struct ner_model {
+  atomic_int refs;
+  uint64_t serial; /* of the models of this process, never used again: names what was computed
+                   ** with it without keeping it alive */
+  struct ner_config config;
+  struct ner_tokenizer *tokenizer;
+  struct ner_label *label; /* [n_labels] */
+  struct ner_weights weights;
+  enum ner_precision precision; /* F32 or INT8 */
+  int64_t parameters;           /* as trained */
+  uint64_t n_bytes;             /* weights in memory */
+  char *path;                   /* where it came from; "(bundled)" */
+  char *labels_json;            /* ["O","B-PER",...] */
+  /* Idle sessions, kept for the next batch; guarded by the encoder's lock. */
+  struct ner_session *idle_sessions;
+  /* Owned storage (model.c). */
+  struct ner_storage *storage;
+};
+
+const char *ner_architecture_name(enum ner_architecture a); /* "distilbert", "bert" */
+const char *ner_precision_name(enum ner_precision p);       /* "f32", "int8" */
+/* "f32" or "int8" (any case); an error names what there is. */
+int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_err *err);
+/* "first", "simple", "average", "max", "strict" (any case). */
+int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ner_err *err);
+
+/* ner_model_open() and ner_convert() of ner.h, with somebody to ask every few MB whether to go on
+** (NULL: nobody). Beside them ner_model_open_bundled, ner_model_ref and ner_model_unref are public. */
+int ner_model_open_until(const char *path, enum ner_precision precision,
+                         const struct ner_stop *stop, struct ner_model **out, struct ner_err *err);
+int ner_convert_until(const char *source, const char *target, enum ner_precision precision,
+                      const struct ner_stop *stop, struct ner_err *err);
+
+#pragma GCC visibility pop
+#endif

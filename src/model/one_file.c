@@ -1,0 +1,375 @@
+/*
+** one_file.c - the one-file model: reading and writing it.
+**
+** An ordinary safetensors file whose tensors are what struct ner_model points to:
+** opening it checks names, dtypes and shapes, reads the data and points to it. The
+** layout is said once, in each_tensor(), for reading and writing alike:
+**
+**   __metadata__             format "sqlite-ner", version "1", precision "f32" | "int8"
+**   config                   U8 [n]  JSON, see config.c
+**   vocabulary               U8 [n]  a piece a line
+**   embeddings.word          F32, F16 or BF16 [vocab, hidden]; int8: I8, with
+**   embeddings.word.scale    F32 [vocab]
+**   embeddings.position      F32 [max_positions, hidden], BERT's token type 0 added
+**   embeddings.norm.gain     F32 [hidden]; and .bias
+**   layer.I.qkv.weight       F32 [panels, in, 16]; int8: I8 [panels, ceil(in/4), 16, 4]
+**   layer.I.qkv.bias         F32 [16·panels]; int8: also .scale F32, .sum I32
+**   layer.I.out, .ffn1, .ffn2  likewise
+**   layer.I.attn_norm.gain   F32 [hidden]; and .bias; and ffn_norm
+**   classifier.weight, .bias always F32
+**
+** Zeros fill up panels. 1/√head is folded into Q.
+*/
+#include "model/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FORMAT  "sqlite-ner"
+#define VERSION "1"
+
+/* A tensor of the layout and the pointer in the model that stands for it. */
+struct slot {
+  char name[64];
+  enum ner_dtype dtype;
+  int rank;
+  uint64_t shape[4];
+  void *pointer; /* of a `const T *` in the model */
+};
+typedef int (*slot_fn)(void *arg, const struct slot *slot);
+
+struct visit {
+  struct ner_model *model;
+  slot_fn fn;
+  void *arg;
+};
+
+/* Pointers to different types are read and written through memcpy: all have one
+** representation, but may not be accessed as one another. */
+static const void *get_pointer(const struct slot *slot) {
+  const void *value;
+  memcpy(&value, slot->pointer, sizeof value);
+  return value;
+}
+static void set_pointer(const struct slot *slot, const void *value) {
+  memcpy(slot->pointer, &value, sizeof value);
+}
+
+static int visit_vector(struct visit *v, const char *prefix, const char *name, enum ner_dtype dtype,
+                        size_t n, void *pointer) {
+  struct slot slot = {.dtype = dtype, .rank = 1, .shape = {n}, .pointer = pointer};
+  snprintf(slot.name, sizeof slot.name, "%s%s", prefix, name);
+  return v->fn(v->arg, &slot);
+}
+
+static int visit_linear(struct visit *v, const char *prefix, const char *name,
+                        struct ner_linear *w) {
+  const size_t padded = ner_round_up((size_t)w->n_out, NER_PANEL);
+  const bool int8 = w->precision == NER_PRECISION_INT8;
+  const uint64_t n_in = (uint64_t)w->n_in;
+  struct slot slot = {.pointer = &w->packed, .shape = {padded / NER_PANEL}};
+  char full[48];
+  int rc;
+  snprintf(full, sizeof full, "%s%s", prefix, name);
+  snprintf(slot.name, sizeof slot.name, "%s.weight", full);
+  slot.dtype = int8 ? NER_DTYPE_I8 : NER_DTYPE_F32;
+  slot.rank = int8 ? 4 : 3;
+  slot.shape[1] = int8 ? (n_in + NER_GROUP - 1) / NER_GROUP : n_in;
+  slot.shape[2] = NER_PANEL;
+  slot.shape[3] = NER_GROUP;
+  if( (rc = v->fn(v->arg, &slot)) ||
+      (rc = visit_vector(v, full, ".bias", NER_DTYPE_F32, padded, &w->bias)) || !int8 )
+    return rc;
+  if( (rc = visit_vector(v, full, ".scale", NER_DTYPE_F32, padded, &w->scale)) ) return rc;
+  return visit_vector(v, full, ".sum", NER_DTYPE_I32, padded, &w->sum);
+}
+
+static int visit_layer(struct visit *v, int32_t i) {
+  struct ner_layer *layer = &v->model->weights.layer[i];
+  const size_t hidden = (size_t)v->model->config.hidden;
+  char p[24];
+  int rc;
+  snprintf(p, sizeof p, "layer.%d.", i);
+  if( (rc = visit_linear(v, p, "qkv", &layer->qkv)) ||
+      (rc = visit_linear(v, p, "out", &layer->out)) ||
+      (rc = visit_linear(v, p, "ffn1", &layer->ffn1)) ||
+      (rc = visit_linear(v, p, "ffn2", &layer->ffn2)) ||
+      (rc = visit_vector(v, p, "attn_norm.gain", NER_DTYPE_F32, hidden, &layer->attn_norm_gain)) ||
+      (rc = visit_vector(v, p, "attn_norm.bias", NER_DTYPE_F32, hidden, &layer->attn_norm_bias)) ||
+      (rc = visit_vector(v, p, "ffn_norm.gain", NER_DTYPE_F32, hidden, &layer->ffn_norm_gain)) )
+    return rc;
+  return visit_vector(v, p, "ffn_norm.bias", NER_DTYPE_F32, hidden, &layer->ffn_norm_bias);
+}
+
+static int each_tensor(struct ner_model *model, slot_fn fn, void *arg) {
+  struct visit v = {.model = model, .fn = fn, .arg = arg};
+  struct ner_weights *w = &model->weights;
+  const uint64_t hidden = (uint64_t)model->config.hidden;
+  struct slot word = {
+      "embeddings.word", w->word.dtype, 2, {(uint64_t)w->word.rows, hidden}, &w->word.data};
+  struct slot position = {"embeddings.position",
+                          NER_DTYPE_F32,
+                          2,
+                          {(uint64_t)model->config.max_positions, hidden},
+                          &w->position};
+  int rc;
+  if( (rc = fn(arg, &word)) || (rc = fn(arg, &position)) ||
+      (word.dtype == NER_DTYPE_I8 &&
+       (rc = visit_vector(&v, "embeddings.word", ".scale", NER_DTYPE_F32, (size_t)w->word.rows,
+                          &w->word.scale))) ||
+      (rc = visit_vector(&v, "embeddings.norm", ".gain", NER_DTYPE_F32, hidden, &w->norm_gain)) ||
+      (rc = visit_vector(&v, "embeddings.norm", ".bias", NER_DTYPE_F32, hidden, &w->norm_bias)) )
+    return rc;
+  for( int32_t i = 0; i < model->config.layers; i++ )
+    if( (rc = visit_layer(&v, i)) ) return rc;
+  return visit_linear(&v, "", "classifier", &w->classifier);
+}
+
+/* ---- reading ---- */
+
+struct reading {
+  struct ner_model *model;
+  struct ner_safetensors *file;
+  struct ner_err *err;
+};
+
+static int damaged(struct reading *r, const char *tensor, const char *why) {
+  return ner_fail(r->err, NER_ERROR, "%s: tensor %s %s; make the file again with ner_convert",
+                  ner_safetensors_name(r->file), tensor, why);
+}
+
+/* Kernels multiply the sums of weights by 128: one that no row of weights has would overflow. */
+static bool sums_can_be(const int32_t *sum, uint64_t n) {
+  const int32_t largest = 128 * NER_MAX_FFN;
+  for( uint64_t i = 0; i < n; i++ )
+    if( sum[i] < -largest || sum[i] > largest ) return false;
+  return true;
+}
+
+static int read_slot(void *arg, const struct slot *slot) {
+  struct reading *r = arg;
+  const struct ner_tensor *t = ner_safetensors_find(r->file, slot->name);
+  const unsigned char *data;
+  int rc;
+  if( !t ) return damaged(r, slot->name, "is missing");
+  if( t->dtype != slot->dtype ) return damaged(r, slot->name, "has an unexpected type");
+  if( t->rank != slot->rank ||
+      memcmp(t->shape, slot->shape, (size_t)t->rank * sizeof t->shape[0]) != 0 )
+    return damaged(r, slot->name, "has a shape that contradicts the configuration");
+  if( (rc = ner_safetensors_read(r->file, t, r->err)) ) return rc;
+  data = t->data;
+  /* We write aligned; another tool's copy of the file may not be. */
+  if( (uintptr_t)data % (slot->rank > 2 ? 64 : ner_dtype_bytes(slot->dtype)) != 0 ) {
+    void *copy = ner_model_block(r->model, t->n_bytes, 1);
+    if( !copy ) return ner_fail_nomem(r->err);
+    memcpy(copy, data, (size_t)t->n_bytes);
+    data = copy;
+  }
+  if( slot->dtype == NER_DTYPE_I32 && !sums_can_be((const int32_t *)data, slot->shape[0]) )
+    return damaged(r, slot->name, "holds sums that no weights add up to");
+  set_pointer(slot, data);
+  return NER_OK;
+}
+
+/* A byte tensor: "config" or "vocabulary". */
+static int find_bytes(struct reading *r, const char *name, const struct ner_tensor **out) {
+  *out = ner_safetensors_find(r->file, name);
+  if( !*out ) return damaged(r, name, "is missing");
+  if( (*out)->dtype != NER_DTYPE_U8 || (*out)->rank != 1 || (*out)->n_bytes > NER_MAX_TEXT_BYTES )
+    return damaged(r, name, "is no row of bytes");
+  return ner_safetensors_read(r->file, *out, r->err);
+}
+
+static int read_config(struct reading *r, struct ner_text_rules *rules) {
+  const struct ner_tensor *t;
+  char what[400];
+  int rc = find_bytes(r, "config", &t);
+  if( rc ) return rc;
+  snprintf(what, sizeof what, "%.380s: tensor config", ner_safetensors_name(r->file));
+  return ner_config_from_own((const char *)t->data, (size_t)t->n_bytes, what, r->model, rules,
+                             r->err);
+}
+
+static int read_vocabulary(struct reading *r, const struct ner_text_rules *rules) {
+  const char *file = ner_safetensors_name(r->file);
+  const int32_t wanted = r->model->config.vocab_size;
+  const struct ner_tensor *t;
+  struct ner_vocab *vocab;
+  int rc = find_bytes(r, "vocabulary", &t);
+  if( rc == NER_OK )
+    rc = ner_vocab_from_lines((const char *)t->data, (size_t)t->n_bytes, file, &vocab, r->err);
+  if( rc ) return rc;
+  if( ner_vocab_size(vocab) != wanted ) {
+    rc = ner_fail(r->err, NER_ERROR,
+                  "%s: tensor vocabulary holds %d pieces, but tensor config says vocab_size %d; "
+                  "make the file again with ner_convert",
+                  file, ner_vocab_size(vocab), wanted);
+    ner_vocab_free(vocab);
+    return rc;
+  }
+  return ner_tokenizer_new(vocab, rules, file, &r->model->tokenizer, r->err);
+}
+
+static void shape_linear(struct ner_linear *w, int32_t n_out, int32_t n_in,
+                         enum ner_precision precision) {
+  w->n_out = n_out;
+  w->n_in = n_in;
+  w->precision = precision;
+}
+
+static int read_weights(struct reading *r) {
+  struct ner_model *model = r->model;
+  const struct ner_config *c = &model->config;
+  const bool int8 = model->precision == NER_PRECISION_INT8;
+  const struct ner_tensor *word = ner_safetensors_find(r->file, "embeddings.word");
+  struct ner_weights *w = &model->weights;
+  w->layer = ner_calloc((size_t)c->layers, sizeof *w->layer);
+  if( !w->layer ) return ner_fail_nomem(r->err);
+  w->word.rows = c->vocab_size;
+  w->word.width = c->hidden;
+  w->word.dtype = int8 ? NER_DTYPE_I8 : NER_DTYPE_F32;
+  if( !int8 && word && (word->dtype == NER_DTYPE_F16 || word->dtype == NER_DTYPE_BF16) )
+    w->word.dtype = word->dtype;
+  for( int32_t i = 0; i < c->layers; i++ ) {
+    shape_linear(&w->layer[i].qkv, 3 * c->hidden, c->hidden, model->precision);
+    shape_linear(&w->layer[i].out, c->hidden, c->hidden, model->precision);
+    shape_linear(&w->layer[i].ffn1, c->ffn, c->hidden, model->precision);
+    shape_linear(&w->layer[i].ffn2, c->hidden, c->ffn, model->precision);
+  }
+  shape_linear(&w->classifier, c->n_labels, c->hidden, NER_PRECISION_F32);
+  return each_tensor(model, read_slot, r);
+}
+
+static int read_metadata(struct reading *r, enum ner_precision asked) {
+  const char *file = ner_safetensors_name(r->file);
+  const char *format = ner_safetensors_metadata(r->file, "format");
+  const char *version = ner_safetensors_metadata(r->file, "version");
+  const char *precision = ner_safetensors_metadata(r->file, "precision");
+  if( !format || strcmp(format, FORMAT) != 0 )
+    return ner_fail(r->err, NER_ERROR,
+                    "%s: not written by ner_convert; give the model's directory (with config.json "
+                    "and vocab.txt) instead",
+                    file);
+  if( !version || strcmp(version, VERSION) != 0 )
+    return ner_fail(r->err, NER_ERROR,
+                    "%s: layout version '%.20s' is not known to sqlite-ner " NER_VERSION
+                    " (it knows " VERSION "); update it, or make the file again with ner_convert",
+                    file, version ? version : "");
+  if( !precision || ner_precision_parse(precision, &r->model->precision, NULL) != NER_OK )
+    return ner_fail(r->err, NER_ERROR,
+                    "%s: precision '%.20s' is unknown; make the file again with ner_convert", file,
+                    precision ? precision : "");
+  if( asked != NER_PRECISION_FILE && asked != r->model->precision )
+    return ner_fail(r->err, NER_ERROR,
+                    "%s: holds %s weights, which cannot become %s; load or convert the model's "
+                    "original directory with precision '%s'",
+                    file, ner_precision_name(r->model->precision), ner_precision_name(asked),
+                    ner_precision_name(asked));
+  return NER_OK;
+}
+
+int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,
+                        struct ner_model **out, struct ner_err *err) {
+  struct reading r = {.file = file, .err = err};
+  struct ner_text_rules rules = {.clean_text = true, .split_cjk = true};
+  int rc = ner_model_new(ner_safetensors_name(file), &r.model, err);
+  if( rc ) {
+    ner_safetensors_close(file);
+    return rc;
+  }
+  r.model->storage->file = file;
+  if( (rc = read_metadata(&r, precision)) || (rc = read_config(&r, &rules)) ||
+      (rc = read_vocabulary(&r, &rules)) || (rc = read_weights(&r)) ||
+      (rc = ner_safetensors_settle(file, err)) )
+    ner_model_free(r.model);
+  else
+    *out = r.model;
+  return rc;
+}
+
+/* ---- writing ---- */
+
+struct writing {
+  struct ner_tensor *tensor; /* [n] */
+  struct slot *slot;         /* [n]: keeps the names */
+  size_t n, cap_tensor, cap_slot;
+};
+
+static int write_slot(void *arg, const struct slot *slot) {
+  struct writing *w = arg;
+  struct ner_tensor *t;
+  if( ner_grow((void **)&w->tensor, &w->cap_tensor, w->n + 1, sizeof *w->tensor) ||
+      ner_grow((void **)&w->slot, &w->cap_slot, w->n + 1, sizeof *w->slot) )
+    return NER_NOMEM;
+  w->slot[w->n] = *slot;
+  t = &w->tensor[w->n++];
+  memset(t, 0, sizeof *t);
+  t->dtype = slot->dtype;
+  t->rank = slot->rank;
+  t->n_bytes = ner_dtype_bytes(slot->dtype);
+  for( int i = 0; i < slot->rank; i++ ) t->n_bytes *= t->shape[i] = slot->shape[i];
+  t->data = get_pointer(slot);
+  return NER_OK;
+}
+
+/* A piece a line. */
+static int print_vocabulary(const struct ner_model *model, char **out, size_t *n_out,
+                            struct ner_err *err) {
+  const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
+  size_t n = 0, len;
+  char *text = NULL;
+  *out = NULL;
+  for( int32_t i = 0; i < ner_vocab_size(vocab); i++ ) {
+    const char *piece = ner_vocab_piece(vocab, i, &len);
+    if( memchr(piece, '\n', len) || (len && piece[len - 1] == '\r') )
+      return ner_fail(err, NER_ERROR,
+                      "%s: piece %d of the vocabulary holds a line break; such a model cannot be "
+                      "converted, load its directory",
+                      model->path, i);
+    n += len + 1;
+  }
+  text = ner_alloc(n, 1);
+  if( !text ) return ner_fail_nomem(err);
+  *out = text;
+  *n_out = n;
+  for( int32_t i = 0; i < ner_vocab_size(vocab); i++ ) {
+    const char *piece = ner_vocab_piece(vocab, i, &len);
+    memcpy(text, piece, len);
+    text[len] = '\n';
+    text += len + 1;
+  }
+  return NER_OK;
+}
+
+static int write_all(struct writing *w, struct ner_model *model, const char *target,
+                     const struct ner_stop *stop, struct ner_err *err) {
+  const char *const metadata[] = {"format", FORMAT,      "version",
+                                  VERSION,  "precision", ner_precision_name(model->precision),
+                                  NULL};
+  char *config = ner_config_to_own(model), *vocabulary = NULL;
+  size_t n_vocabulary = 0;
+  int rc = config ? print_vocabulary(model, &vocabulary, &n_vocabulary, err) : ner_fail_nomem(err);
+  if( rc == NER_OK ) {
+    struct slot texts[2] = {
+        {"config", NER_DTYPE_U8, 1, {strlen(config)}, &config},
+        {"vocabulary", NER_DTYPE_U8, 1, {n_vocabulary}, &vocabulary},
+    };
+    if( write_slot(w, &texts[0]) || write_slot(w, &texts[1]) || each_tensor(model, write_slot, w) )
+      rc = ner_fail_nomem(err);
+  }
+  /* Only now: w->slot no longer moves. */
+  for( size_t i = 0; i < w->n; i++ ) w->tensor[i].name = w->slot[i].name;
+  if( rc == NER_OK ) rc = ner_safetensors_write(target, w->tensor, w->n, metadata, stop, err);
+  NER_FREE(config);
+  NER_FREE(vocabulary);
+  return rc;
+}
+
+int ner_model_write(struct ner_model *model, const char *target, const struct ner_stop *stop,
+                    struct ner_err *err) {
+  struct writing w = {0};
+  int rc = write_all(&w, model, target, stop, err);
+  NER_FREE(w.tensor);
+  NER_FREE(w.slot);
+  return rc;
+}

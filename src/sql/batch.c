@@ -1,0 +1,149 @@
+/* sql/batch.c - some rows of a connection, labelled together; see sql/batch.h. */
+#include "sql/batch.h"
+
+#include <string.h>
+
+void ner_sql_batch_clear(struct ner_sql_batch *batch) {
+  for( size_t i = 0; i < batch->n_rows; i++ ) {
+    sqlite3_value_free(batch->row[i].key);
+    sqlite3_value_free(batch->row[i].text);
+  }
+  for( size_t i = 0; i < batch->n_texts; i++ ) ner_output_free(&batch->output[i]);
+  batch->n_rows = batch->n_texts = 0;
+  if( batch->slot ) memset(batch->slot, 0, batch->n_slots * sizeof *batch->slot);
+}
+
+void ner_sql_batch_free(struct ner_sql_batch *batch) {
+  ner_sql_batch_clear(batch);
+  NER_FREE(batch->row);
+  NER_FREE(batch->input);
+  NER_FREE(batch->output);
+  NER_FREE(batch->slot);
+  *batch = (struct ner_sql_batch){0};
+}
+
+/* FNV-1a; the texts are the connection's own, nobody gains by making them collide but itself. */
+static uint64_t hash(const char *utf8, size_t n_bytes) {
+  uint64_t h = 14695981039346656037u;
+  for( size_t i = 0; i < n_bytes; i++ ) h = (h ^ (unsigned char)utf8[i]) * 1099511628211u;
+  return h ^ h >> 32;
+}
+
+/* The slot of this text, or the free one where it would go. */
+static uint32_t *find_slot(const struct ner_sql_batch *batch, const char *utf8, size_t n_bytes) {
+  size_t mask = batch->n_slots - 1, at = hash(utf8, n_bytes) & mask;
+  for( ; batch->slot[at]; at = (at + 1) & mask ) {
+    const struct ner_input *known = &batch->input[batch->slot[at] - 1];
+    if( known->n_bytes == n_bytes && !memcmp(known->utf8, utf8, n_bytes) ) break;
+  }
+  return &batch->slot[at];
+}
+
+/* Never more than half full; n_slots is a power of two. */
+static int make_room(struct ner_sql_batch *batch, struct ner_err *err) {
+  size_t n_slots = batch->n_slots ? batch->n_slots * 2 : 64;
+  uint32_t *slot;
+  if( 2 * (batch->n_texts + 1) <= batch->n_slots ) return NER_OK;
+  slot = ner_calloc(n_slots, sizeof *slot);
+  if( !slot ) return ner_fail_nomem(err);
+  NER_FREE(batch->slot);
+  batch->slot = slot;
+  batch->n_slots = n_slots;
+  for( size_t i = 0; i < batch->n_texts; i++ )
+    *find_slot(batch, batch->input[i].utf8, batch->input[i].n_bytes) = (uint32_t)i + 1;
+  return NER_OK;
+}
+
+/* Enters the row's text among the different ones. */
+static int place_text(struct ner_sql_batch *batch, struct ner_sql_row *row, struct ner_err *err) {
+  uint32_t *slot;
+  int rc = make_room(batch, err);
+  if( rc != NER_OK ) return rc;
+  slot = find_slot(batch, row->utf8.utf8, row->utf8.n_bytes);
+  if( !*slot ) {
+    if( ner_grow((void **)&batch->input, &batch->cap_inputs, batch->n_texts + 1,
+                 sizeof *batch->input) ||
+        ner_grow((void **)&batch->output, &batch->cap_outputs, batch->n_texts + 1,
+                 sizeof *batch->output) )
+      return ner_fail_nomem(err);
+    batch->input[batch->n_texts] =
+        (struct ner_input){.utf8 = row->utf8.utf8, .n_bytes = row->utf8.n_bytes};
+    batch->output[batch->n_texts] = (struct ner_output){0};
+    *slot = (uint32_t)++batch->n_texts;
+  }
+  row->output = *slot - 1;
+  return NER_OK;
+}
+
+/* Takes over key and text. A text that is a BLOB is that row's error. */
+static int add_row(struct ner_sql_batch *batch, sqlite3_value *key, sqlite3_value *text,
+                   struct ner_err *err) {
+  struct ner_sql_row row = {.key = key, .text = text};
+  int rc = NER_OK;
+  if( ner_grow((void **)&batch->row, &batch->cap_rows, batch->n_rows + 1, sizeof *batch->row) )
+    rc = ner_fail_nomem(err);
+  else if( ner_sql_text(text, "the text", &row.utf8, &row.err) == NER_OK )
+    rc = place_text(batch, &row, err);
+  else if( row.err.code == NER_NOMEM )
+    rc = ner_fail_nomem(err);
+  if( rc == NER_OK ) {
+    batch->row[batch->n_rows++] = row;
+  } else {
+    sqlite3_value_free(key);
+    sqlite3_value_free(text);
+  }
+  return rc;
+}
+
+int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_feed *feed, void *arg,
+                       bool *ended, struct ner_err *err) {
+  size_t n_bytes = 0;
+  while( n_bytes < max_bytes ) {
+    sqlite3_value *key = NULL, *text = NULL;
+    int rc = feed(arg, &key, &text, err);
+    if( rc == NER_OK && text && sqlite3_value_type(text) == SQLITE_NULL ) {
+      sqlite3_value_free(key);
+      sqlite3_value_free(text);
+      continue;
+    }
+    if( rc == NER_OK && text ) rc = add_row(batch, key, text, err);
+    *ended = rc != NER_OK || !text;
+    if( *ended ) return rc;
+    n_bytes += batch->row[batch->n_rows - 1].utf8.n_bytes + NER_SQL_BATCH_ROW_BYTES;
+  }
+  return NER_OK;
+}
+
+int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
+                        const struct ner_options *options, const struct ner_stop *stop,
+                        struct ner_err *err) {
+  int rc;
+  if( batch->n_texts == 0 ) return NER_OK;
+  rc = ner_pipeline_run(model, batch->input, batch->n_texts, options, false, batch->output, stop,
+                        err);
+  for( size_t i = 0; i < batch->n_rows && rc == NER_OK; i++ ) {
+    struct ner_sql_row *row = &batch->row[i];
+    if( row->err.code == NER_OK ) row->err = batch->output[row->output].err;
+    if( row->err.code == NER_NOMEM ) rc = ner_fail_nomem(err);
+  }
+  return rc;
+}
+
+const struct ner_entities *ner_sql_batch_found(const struct ner_sql_batch *batch, size_t i) {
+  static const struct ner_entities none;
+  const struct ner_sql_row *row = &batch->row[i];
+  return row->err.code == NER_OK ? &batch->output[row->output].found : &none;
+}
+
+#define BATCH_S   0.5
+#define MIN_BYTES 1024
+
+size_t ner_sql_batch_resize(size_t max_bytes, double seconds) {
+  double factor = BATCH_S / (seconds > 1e-4 ? seconds : 1e-4), bytes;
+  if( factor > 8 ) factor = 8;
+  if( factor < 0.25 ) factor = 0.25;
+  bytes = (double)max_bytes * factor;
+  return bytes > NER_SQL_BATCH_MAX_BYTES ? NER_SQL_BATCH_MAX_BYTES
+         : bytes < MIN_BYTES             ? MIN_BYTES
+                                         : (size_t)bytes;
+}

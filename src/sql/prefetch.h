@@ -1,0 +1,34 @@
+/*
+** prefetch.h - a batch labelled in the background, while the connection's own thread hands out the
+** rows of the one before and reads the one after.
+**
+**     ahead = ner_sql_ahead_start(&batch, model, &options);   NULL: label it yourself
+**     ... the batch is not to be touched ...
+**     rc = ner_sql_ahead_finish(ahead, db, &seconds, &err);   or ner_sql_ahead_abandon(ahead)
+**
+** SQLite knows nothing of it: only memory is worked on. The thread is there for one batch, so
+** that nothing is left to look after; it is the caller of the pool's workers in the place of the
+** connection's thread, which waits, and feels interrupts, or does other things.
+*/
+#ifndef NER_SQL_AHEAD_H
+#define NER_SQL_AHEAD_H
+
+#include "sql/batch.h"
+
+#pragma GCC visibility push(hidden)
+
+struct ner_sql_ahead;
+
+/* NULL when there is nothing to gain, because one thread is all that may be used, or no thread or
+** memory to be had. Model and options are borrowed. */
+struct ner_sql_ahead *ner_sql_ahead_start(struct ner_sql_batch *batch, struct ner_model *model,
+                                          const struct ner_options *options);
+/* Waits for the end: what ner_sql_batch_label() has returned, and how long it took. Ends it early
+** when the connection wants to stop. Only while a statement of the connection is running. */
+int ner_sql_ahead_finish(struct ner_sql_ahead *ahead, sqlite3 *db, double *seconds,
+                         struct ner_err *err);
+/* Ends it as soon as may be; some tens of milliseconds. */
+void ner_sql_ahead_abandon(struct ner_sql_ahead *ahead);
+
+#pragma GCC visibility pop
+#endif

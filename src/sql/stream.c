@@ -1,0 +1,107 @@
+/* sql/stream.c - any number of rows, labelled batch by batch; see sql/stream.h. */
+#include "sql/stream.h"
+
+/* Some twenty sentences. */
+#define FIRST_BYTES (2 * 1024)
+
+void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_model *model,
+                          const struct ner_options *options, const struct ner_sql_wish *wish,
+                          ner_sql_feed *feed, void *arg) {
+  *s = (struct ner_sql_stream){.db = db,
+                               .model = model,
+                               .options = *options,
+                               .wish = wish,
+                               .feed = feed,
+                               .arg = arg,
+                               .max_bytes = FIRST_BYTES};
+  s->ended = !ner_sql_wish_possible(wish, model);
+}
+
+void ner_sql_stream_end(struct ner_sql_stream *s) {
+  ner_sql_ahead_abandon(s->ahead);
+  for( int i = 0; i < 2; i++ ) ner_sql_batch_free(&s->batch[i]);
+  *s = (struct ner_sql_stream){0};
+}
+
+static void read_batch(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
+  if( !s->ended )
+    (void)ner_sql_batch_read(batch, s->max_bytes, s->feed, s->arg, &s->ended, &s->later);
+}
+
+static int label_here(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
+                      struct ner_err *err) {
+  struct ner_sql_stop stop;
+  double start = ner_sql_seconds();
+  int rc;
+  ner_sql_stop_open(&stop, s->db);
+  rc = ner_sql_batch_label(batch, s->model, &s->options, &stop.stop, err);
+  ner_sql_stop_close(&stop);
+  *seconds = ner_sql_seconds() - start;
+  return rc;
+}
+
+/* Will rows be asked for beyond this batch's? With a LIMIT perhaps not, and then nothing should be
+** done for them; a text gives about one. */
+static bool more_is_wanted(const struct ner_sql_stream *s, const struct ner_sql_batch *batch) {
+  sqlite3_int64 limit = s->wish->limit;
+  return limit < 0 || limit - s->n_given > (sqlite3_int64)batch->n_rows;
+}
+
+/* All of one batch is out: the other takes its place. The first is labelled here, so that a
+** query that wants no more than that has not begun with another. */
+static int turn(struct ner_sql_stream *s, struct ner_err *err) {
+  struct ner_sql_batch *after = &s->batch[s->out], *now = &s->batch[!s->out];
+  double seconds = 0;
+  int rc;
+  ner_sql_batch_clear(after);
+  if( now->n_rows == 0 ) read_batch(s, now);
+  if( !s->ahead && s->begun && now->n_texts > 0 )
+    s->ahead = ner_sql_ahead_start(now, s->model, &s->options);
+  if( s->ahead ) {
+    if( more_is_wanted(s, now) ) read_batch(s, after);
+    rc = ner_sql_ahead_finish(s->ahead, s->db, &seconds, err);
+    s->ahead = NULL;
+  } else {
+    rc = label_here(s, now, &seconds, err);
+  }
+  if( rc != NER_OK ) return rc;
+  s->max_bytes = ner_sql_batch_resize(s->max_bytes, seconds);
+  if( after->n_texts > 0 ) s->ahead = ner_sql_ahead_start(after, s->model, &s->options);
+  s->begun = true;
+  s->out = !s->out;
+  s->at_row = s->at_entity = 0;
+  return NER_OK;
+}
+
+/* The next result in the batch that is handed out; false: there is none. */
+static bool find_next(struct ner_sql_stream *s) {
+  const struct ner_sql_batch *batch = &s->batch[s->out];
+  for( ; s->at_row < batch->n_rows; s->at_row++, s->at_entity = 0 ) {
+    const struct ner_entities *found = ner_sql_batch_found(batch, s->at_row);
+    s->row = &batch->row[s->at_row];
+    s->entity = NULL;
+    if( s->row->err.code != NER_OK && s->at_entity++ == 0 ) return true;
+    while( s->at_entity < found->n ) {
+      s->entity = &found->entity[s->at_entity++];
+      if( ner_sql_wish_granted(s->wish, s->entity) ) return true;
+    }
+  }
+  return false;
+}
+
+int ner_sql_stream_next(struct ner_sql_stream *s, struct ner_err *err) {
+  int rc = NER_OK;
+  while( rc == NER_OK ) {
+    if( find_next(s) ) {
+      s->n_given++;
+      return NER_OK;
+    }
+    s->row = NULL;
+    rc = turn(s, err);
+    if( rc == NER_OK && s->batch[s->out].n_rows == 0 ) {
+      if( s->later.code != NER_OK ) *err = s->later;
+      return s->later.code;
+    }
+  }
+  return rc;
+}

@@ -1,0 +1,725 @@
+/*
+** test_pipeline.c - windows, batches, threads: whatever a text is run with and
+** however it is cut, its results are those of the plain way, to the bit.
+*/
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "engine/encoder.h"
+#include "engine/pipeline.h"
+#include "engine/spans.h"
+#include "support.h"
+
+static uint32_t seed;
+static uint32_t dice(uint32_t n) {
+  seed = seed * 1664525u + 1013904223u;
+  return (seed >> 8) % n;
+}
+
+/* ---- windows ---- */
+
+/* n tokens in words of 1..longest tokens, a blank before one word in `blanks` (0: none). */
+static struct ner_tokens make_tokens(size_t n, uint32_t longest, uint32_t blanks) {
+  struct ner_tokens tokens = {calloc(n + 1, sizeof *tokens.token), n, n};
+  uint32_t at = 0, word = 0, left = 0;
+  assert_non_null(tokens.token);
+  for( size_t i = 0; i < n; i++ ) {
+    struct ner_token *t = &tokens.token[i];
+    if( left == 0 ) {
+      left = 1 + dice(longest);
+      word++;
+      if( blanks && dice(blanks) == 0 ) at++;
+    }
+    left--;
+    t->word = word;
+    t->start_byte = t->start = at++;
+    t->end_byte = t->end = at;
+  }
+  return tokens;
+}
+
+static size_t poorer_side(const struct ner_window *w, size_t token, size_t n) {
+  size_t before = w->begin == 0 ? SIZE_MAX : token - w->begin;
+  size_t after = w->end == n ? SIZE_MAX : w->end - 1 - token;
+  return before < after ? before : after;
+}
+
+static void check_windows(const struct ner_tokens *tokens, uint32_t max_tok) {
+  struct ner_window *w = NULL;
+  size_t n = 0, cap = 0, kept = 0;
+  assert_int_equal(ner_windows_plan(tokens, max_tok, &w, &n, &cap), NER_OK);
+  if( tokens->n == 0 ) assert_int_equal(n, 0);
+  if( tokens->n && tokens->n <= max_tok ) assert_int_equal(n, 1);
+  for( size_t i = 0; i < n; i++ ) {
+    assert_true(w[i].begin < w[i].end && w[i].end <= tokens->n);
+    assert_true(w[i].end - w[i].begin <= max_tok);
+    assert_int_equal(w[i].keep_begin, kept);
+    assert_true(w[i].begin <= w[i].keep_begin && w[i].keep_begin < w[i].keep_end);
+    assert_true(w[i].keep_end <= w[i].end);
+    kept = w[i].keep_end;
+    /* No other window knows more of the surroundings of what this one keeps. */
+    for( size_t t = w[i].keep_begin; t < w[i].keep_end; t++ )
+      for( size_t other = i ? i - 1 : 0; other < n && other <= i + 1; other++ )
+        if( w[other].begin <= t && t < w[other].end )
+          assert_true(poorer_side(&w[i], t, tokens->n) >= poorer_side(&w[other], t, tokens->n));
+    if( max_tok >= 64 )
+      for( size_t t = w[i].keep_begin; t < w[i].keep_end; t++ )
+        assert_true(poorer_side(&w[i], t, tokens->n) >= max_tok / 8 - 1);
+  }
+  assert_int_equal(kept, tokens->n);
+  NER_FREE(w);
+}
+
+static void test_windows_cover(void **state) {
+  (void)state;
+  seed = 1;
+  for( int round = 0; round < 300; round++ ) {
+    uint32_t max_tok = 1 + dice(round % 2 ? 20 : 600);
+    struct ner_tokens tokens = make_tokens(dice(1500), 1 + dice(40), dice(3));
+    check_windows(&tokens, max_tok);
+    free(tokens.token);
+  }
+}
+
+static void test_windows_at_the_limit(void **state) {
+  (void)state;
+  for( size_t n = 0; n < 30; n++ ) {
+    struct ner_tokens tokens = make_tokens(n, 3, 1);
+    for( uint32_t max_tok = 1; max_tok < 30; max_tok++ ) check_windows(&tokens, max_tok);
+    free(tokens.token);
+  }
+}
+
+/* Windows begin and end at blanks, or else between words, where there are any near. */
+static void check_cuts(uint32_t longest, uint32_t blanks) {
+  struct ner_tokens tokens = make_tokens(5000, longest, blanks);
+  struct ner_window *w = NULL;
+  size_t n = 0, cap = 0;
+  assert_int_equal(ner_windows_plan(&tokens, 510, &w, &n, &cap), NER_OK);
+  assert_true(n > 10);
+  for( size_t i = 0; i < n; i++ ) {
+    const struct ner_token *begin = &tokens.token[w[i].begin], *end = &tokens.token[w[i].end];
+    if( i > 0 ) assert_int_not_equal(begin[-1].word, begin->word);
+    if( i > 0 && blanks ) assert_true(begin[-1].end_byte < begin->start_byte);
+    if( i + 1 < n ) assert_int_not_equal(end[-1].word, end->word);
+    if( i + 1 < n && blanks ) assert_true(end[-1].end_byte < end->start_byte);
+  }
+  NER_FREE(w);
+  free(tokens.token);
+}
+
+static void test_windows_cut_between_words(void **state) {
+  (void)state;
+  seed = 2;
+  check_cuts(3, 1);
+  check_cuts(2, 3);
+  check_cuts(10, 0);
+}
+
+/* ---- models and texts ---- */
+
+/* A text of about n_words words of the tiny vocabulary; to be freed. */
+static char *make_text(size_t n_words) {
+  static const char *const words[] = {"Anna", "lives", "in",  "Rome",  ".", "ab",
+                                      "bab",  "aabb",  "zzz", "Anna,", "é", "Romee"};
+  char *text = malloc(n_words * 8 + 1), *at = text;
+  assert_non_null(text);
+  *at = 0;
+  for( size_t i = 0; i < n_words; i++ )
+    at += sprintf(at, "%s%s", words[dice(12)], dice(8) ? " " : "");
+  return text;
+}
+
+/* Random weights prefer one label by far. This takes the mean log-probability off the
+** classifier's bias, so that all labels occur. */
+static void level_labels(struct ner_model *model) {
+  size_t n_labels = (size_t)model->config.n_labels;
+  float *bias = (float *)(uintptr_t)model->weights.classifier.bias;
+  char *text = make_text(200);
+  struct ner_input input = {.utf8 = text, .n_bytes = strlen(text)};
+  struct ner_output out = {0};
+  struct ner_err err = {0};
+  if( ner_pipeline_run(model, &input, 1, NULL, true, &out, NULL, &err) ) fail_msg("%s", err.msg);
+  for( size_t i = 0; i < out.tokens.n * n_labels; i++ )
+    bias[i % n_labels] -= logf(out.probs[i]) / (float)out.tokens.n;
+  ner_output_free(&out);
+  free(text);
+}
+
+static struct ner_model *open_tiny(struct tiny tiny) {
+  char dir[TEST_PATH];
+  struct ner_model *model = NULL;
+  struct ner_err err = {0};
+  test_dir_make(dir);
+  tiny_write(dir, &tiny);
+  if( ner_model_open(dir, NER_PRECISION_FILE, &model, &err) ) fail_msg("%s", err.msg);
+  test_dir_remove(dir);
+  level_labels(model);
+  return model;
+}
+
+static struct ner_model *open_small(void) {
+  struct tiny t = tiny_distilbert();
+  t.positions = 34;
+  return open_tiny(t);
+}
+
+/* For a great many tokens. */
+static struct ner_model *open_minute(void) {
+  struct tiny t = tiny_distilbert();
+  t.layers = 1;
+  t.hidden = t.ffn = 4;
+  t.heads = 1;
+  return open_tiny(t);
+}
+
+/* Enough arithmetic for a team of two on a window of 110 tokens, of three on 160. */
+static struct ner_model *open_large(void) {
+  struct tiny t = tiny_distilbert();
+  t.positions = 200;
+  t.layers = 1;
+  t.hidden = 128;
+  t.heads = 4;
+  t.ffn = 512;
+  return open_tiny(t);
+}
+
+static const struct ner_options first = {.aggregation = NER_AGGREGATION_FIRST};
+
+static void run(struct ner_model *model, const struct ner_input *inputs, size_t n,
+                struct ner_output *outputs) {
+  struct ner_err err = {0};
+  memset(outputs, 0, n * sizeof *outputs);
+  if( ner_pipeline_run(model, inputs, n, &first, true, outputs, NULL, &err) )
+    fail_msg("%s", err.msg);
+  for( size_t i = 0; i < n; i++ )
+    if( outputs[i].err.code ) fail_msg("text %zu: %s", i, outputs[i].err.msg);
+}
+
+static void free_outputs(struct ner_output *outputs, size_t n) {
+  for( size_t i = 0; i < n; i++ ) ner_output_free(&outputs[i]);
+}
+
+static void assert_same(const struct ner_model *model, const struct ner_output *a,
+                        const struct ner_output *b) {
+  size_t n_labels = (size_t)model->config.n_labels;
+  assert_int_equal(a->tokens.n, b->tokens.n);
+  assert_int_equal(a->found.n, b->found.n);
+  if( a->tokens.n ) {
+    assert_memory_equal(a->tokens.token, b->tokens.token, a->tokens.n * sizeof *a->tokens.token);
+    assert_memory_equal(a->probs, b->probs, a->tokens.n * n_labels * sizeof(float));
+  }
+  for( size_t i = 0; i < a->found.n; i++ ) {
+    const struct ner_entity *x = &a->found.entity[i], *y = &b->found.entity[i];
+    assert_ptr_equal(x->label, y->label);
+    assert_true(x->score == y->score);
+    assert_true(x->start == y->start && x->end == y->end);
+    assert_true(x->start_byte == y->start_byte && x->end_byte == y->end_byte);
+  }
+}
+
+/* ---- the plain way: every window by itself, then the best window for each token ---- */
+
+static void plain_way(struct ner_model *model, struct ner_output *out /* has the tokens */) {
+  size_t n_labels = (size_t)model->config.n_labels, n = 0, cap = 0, entity_cap = 0;
+  struct ner_tokens *tokens = &out->tokens;
+  size_t *best = calloc(tokens->n + 1, sizeof *best); /* poorer side + 1; 0: none yet */
+  struct ner_window *w = NULL;
+  struct ner_session *session = NULL;
+  struct ner_err err = {0};
+  int32_t ids[512];
+  float *logits = malloc(512 * n_labels * sizeof *logits);
+  assert_true(best && logits);
+  out->probs = NER_MALLOC((tokens->n + 1) * n_labels * sizeof(float));
+  assert_int_equal(ner_windows_plan(tokens, (uint32_t)model->config.max_tokens - 2, &w, &n, &cap),
+                   NER_OK);
+  assert_int_equal(ner_session_acquire(model, &session, &err), NER_OK);
+  for( size_t i = 0; i < n; i++ ) {
+    int32_t begins[2] = {0, (int32_t)(w[i].end - w[i].begin + 2)};
+    ids[0] = ner_tokenizer_cls(model->tokenizer);
+    for( uint32_t t = w[i].begin; t < w[i].end; t++ ) ids[t - w[i].begin + 1] = tokens->token[t].id;
+    ids[begins[1] - 1] = ner_tokenizer_sep(model->tokenizer);
+    assert_true(ner_encode(session, ids, begins, 1, logits, NULL, 0, NULL));
+    for( uint32_t t = w[i].begin; t < w[i].end; t++ ) {
+      size_t context = poorer_side(&w[i], t, tokens->n);
+      if( context != SIZE_MAX ) context++;
+      if( context <= best[t] ) continue;
+      best[t] = context;
+      assert_true(ner_softmax(logits + (t - w[i].begin + 1) * n_labels, n_labels,
+                              out->probs + t * n_labels));
+    }
+  }
+  ner_session_release(session);
+  assert_int_equal(ner_spans(model, tokens, out->probs, &first, &out->found.entity, &out->found.n,
+                             &entity_cap, &err),
+                   NER_OK);
+  NER_FREE(w);
+  free(best);
+  free(logits);
+}
+
+#define N_TEXTS 40
+
+struct texts {
+  char *text[N_TEXTS];
+  struct ner_input input[N_TEXTS];
+  struct ner_output expected[N_TEXTS];
+};
+
+/* Short ones, empty ones, some of many windows; and what the plain way makes of them. */
+static struct texts *make_texts(struct ner_model *model) {
+  struct texts *t = calloc(1, sizeof *t);
+  struct ner_err err = {0};
+  assert_non_null(t);
+  seed = 3;
+  for( size_t i = 0; i < N_TEXTS; i++ ) {
+    t->text[i] = make_text(i % 9 == 4 ? 0 : i % 7 == 5 ? 60 + dice(200) : 1 + dice(20));
+    t->input[i] = (struct ner_input){.utf8 = t->text[i], .n_bytes = strlen(t->text[i])};
+    assert_int_equal(ner_tokenize(model->tokenizer, t->text[i], t->input[i].n_bytes, 0,
+                                  &t->expected[i].tokens, NULL, &err),
+                     NER_OK);
+    plain_way(model, &t->expected[i]);
+  }
+  return t;
+}
+
+static void free_texts(struct texts *t) {
+  free_outputs(t->expected, N_TEXTS);
+  for( size_t i = 0; i < N_TEXTS; i++ ) free(t->text[i]);
+  free(t);
+}
+
+/* ---- tests ---- */
+
+/* On 1..max_threads threads, in calls of several sizes. */
+static void check_all_ways(struct ner_model *model, int max_threads, const size_t *steps,
+                           size_t n_steps) {
+  struct texts *t = make_texts(model);
+  size_t entities = 0;
+  for( size_t i = 0; i < N_TEXTS; i++ ) entities += t->expected[i].found.n;
+  assert_true(entities > N_TEXTS); /* or the comparison would be of nothing */
+  for( int threads = 1; threads <= max_threads; threads++ )
+    for( size_t s = 0; s < n_steps; s++ ) {
+      ner_pool_threads(threads);
+      for( size_t i = 0; i < N_TEXTS; i += steps[s] ) {
+        size_t n = i + steps[s] <= N_TEXTS ? steps[s] : N_TEXTS - i;
+        struct ner_output out[N_TEXTS];
+        run(model, t->input + i, n, out);
+        for( size_t j = 0; j < n; j++ ) assert_same(model, &out[j], &t->expected[i + j]);
+        free_outputs(out, n);
+      }
+    }
+  free_texts(t);
+  ner_pool_stop();
+}
+
+static void test_same_in_any_company(void **state) {
+  static const size_t steps[] = {N_TEXTS, 1, 3, 7};
+  struct ner_model *model = open_small();
+  (void)state;
+  check_all_ways(model, 5, steps, 4);
+  ner_model_unref(model);
+}
+
+static void test_same_in_a_team(void **state) {
+  static const size_t steps[] = {N_TEXTS, 1};
+  struct ner_model *model = open_large();
+  (void)state;
+  check_all_ways(model, 3, steps, 2);
+  ner_model_unref(model);
+}
+
+struct caller {
+  struct ner_model *model;
+  const struct texts *texts;
+};
+static void *run_and_compare(void *arg) {
+  struct caller *c = arg;
+  size_t n_labels = (size_t)c->model->config.n_labels;
+  for( int round = 0; round < 5; round++ ) {
+    struct ner_output out[N_TEXTS];
+    struct ner_err err = {0};
+    const char *problem = NULL;
+    memset(out, 0, sizeof out);
+    if( ner_pipeline_run(c->model, c->texts->input, N_TEXTS, &first, true, out, NULL, &err) )
+      problem = "run failed";
+    for( size_t i = 0; i < N_TEXTS && !problem; i++ )
+      if( out[i].tokens.n != c->texts->expected[i].tokens.n ||
+          (out[i].tokens.n && memcmp(out[i].probs, c->texts->expected[i].probs,
+                                     out[i].tokens.n * n_labels * sizeof(float))) )
+        problem = "results differ";
+    free_outputs(out, N_TEXTS);
+    if( problem ) return (void *)problem;
+  }
+  return NULL;
+}
+
+static void test_callers_at_once(void **state) {
+  struct ner_model *model = open_small();
+  struct texts *texts = make_texts(model);
+  struct caller caller = {model, texts};
+  pthread_t thread[3];
+  (void)state;
+  ner_pool_threads(3);
+  for( int i = 0; i < 3; i++ )
+    assert_int_equal(pthread_create(&thread[i], NULL, run_and_compare, &caller), 0);
+  for( int i = 0; i < 3; i++ ) {
+    void *problem;
+    pthread_join(thread[i], &problem);
+    if( problem ) fail_msg("%s", (char *)problem);
+  }
+  free_texts(texts);
+  ner_model_unref(model);
+  ner_pool_stop();
+}
+
+static void test_nothing_to_do(void **state) {
+  struct ner_model *model = open_small();
+  const struct ner_slice words[2] = {{"", 0}, {NULL, 0}};
+  const struct ner_input inputs[] = {
+      {.utf8 = "", .n_bytes = 0},       {.utf8 = NULL, .n_bytes = 0},
+      {.utf8 = " \t \n", .n_bytes = 4}, {.utf8 = "\xe2\x80\x8b", .n_bytes = 3},
+      {.word = words, .n_words = 0},    {.word = words, .n_words = 2},
+  };
+  struct ner_output out[6];
+  struct ner_err err = {0};
+  (void)state;
+  assert_int_equal(ner_pipeline_run(model, NULL, 0, &first, true, NULL, NULL, &err), NER_OK);
+  run(model, inputs, 6, out);
+  for( int i = 0; i < 6; i++ ) {
+    assert_int_equal(out[i].tokens.n, 0);
+    assert_int_equal(out[i].found.n, 0);
+  }
+  free_outputs(out, 6);
+  free_outputs(out, 6); /* {0} again */
+  ner_model_unref(model);
+}
+
+static void test_words(void **state) {
+  struct ner_model *model = open_small();
+  const struct ner_slice words[] = {{"Anna", 4}, {"bab", 3}, {"", 0}, {"in.", 3}, {"Rome", 4}};
+  const struct ner_input inputs[] = {
+      {.word = words, .n_words = 5},
+      {.utf8 = "Anna bab in. Rome", .n_bytes = 17},
+  };
+  static const uint32_t index[] = {0, 1, 1, 1, 3, 3, 4}, start[] = {0, 0, 1, 2, 0, 2, 0};
+  struct ner_output out[2];
+  (void)state;
+  run(model, inputs, 2, out);
+  assert_int_equal(out[0].tokens.n, 7);
+  assert_int_equal(out[1].tokens.n, 7);
+  for( size_t i = 0; i < 7; i++ ) {
+    assert_int_equal(out[0].tokens.token[i].word, index[i]);
+    assert_int_equal(out[0].tokens.token[i].start, start[i]);
+    assert_int_equal(out[0].tokens.token[i].id, out[1].tokens.token[i].id);
+  }
+  assert_memory_equal(out[0].probs, out[1].probs,
+                      7 * (size_t)model->config.n_labels * sizeof(float));
+  assert_int_equal(out[0].found.n, 0); /* words' spans would mean nothing */
+  free_outputs(out, 2);
+  ner_model_unref(model);
+}
+
+static void test_what_is_kept(void **state) {
+  struct ner_model *model = open_small();
+  struct ner_input input = {.utf8 = "Anna lives in Rome", .n_bytes = 18};
+  struct ner_output out = {0};
+  struct ner_err err = {0};
+  (void)state;
+  assert_int_equal(ner_pipeline_run(model, &input, 1, &first, false, &out, NULL, &err), NER_OK);
+  assert_true(out.tokens.token == NULL && out.probs == NULL);
+  ner_output_free(&out);
+  assert_int_equal(ner_pipeline_run(model, &input, 1, NULL, false, &out, NULL, &err), NER_OK);
+  assert_int_equal(out.tokens.n, 4);
+  assert_non_null(out.probs);
+  assert_int_equal(out.found.n, 0);
+  for( size_t t = 0; t < 4; t++ ) {
+    float sum = 0;
+    for( int l = 0; l < 3; l++ ) sum += out.probs[t * 3 + (size_t)l];
+    assert_true(fabsf(sum - 1) < 1e-5f);
+  }
+  ner_output_free(&out);
+  ner_model_unref(model);
+}
+
+struct stopper {
+  pthread_t caller;
+  int asked, limit; /* limit: the asking from which on the answer is yes */
+};
+static bool ask(void *arg) {
+  struct stopper *s = arg;
+  assert_true(pthread_equal(s->caller, pthread_self()));
+  return ++s->asked >= s->limit;
+}
+
+static void test_interrupt(void **state) {
+  struct ner_model *small = open_small(), *large = open_large();
+  char *text = make_text(1500);
+  struct ner_input input = {.utf8 = text, .n_bytes = strlen(text)};
+  (void)state;
+  for( int threads = 1; threads <= 3; threads++ )
+    for( int which = 0; which < 2; which++ ) {
+      struct ner_model *model = which ? large : small;
+      struct stopper s = {.caller = pthread_self(), .limit = threads == 1 ? 3 : 1};
+      struct ner_stop stop = {ask, &s};
+      struct ner_output out = {0};
+      struct ner_err err = {0};
+      int rc;
+      ner_pool_threads(threads);
+      rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err);
+      /* Only the caller asks; now and then the workers leave it no batch to begin. */
+      if( threads == 1 || s.asked > 0 ) {
+        assert_int_equal(rc, NER_INTERRUPT);
+        assert_int_equal(err.code, NER_INTERRUPT);
+        assert_int_equal(s.asked, s.limit); /* and never again */
+      }
+      ner_output_free(&out);
+    }
+  free(text);
+  ner_model_unref(small);
+  ner_model_unref(large);
+  ner_pool_stop();
+}
+
+/* A text beyond a megabyte is tokenised in stretches, which nobody can tell: blanks of every kind,
+** letters of many bytes, broken UTF-8 and a word without end lie where one might be cut. */
+static void test_stretches(void **state) {
+  static const char *const pieces[] = {"Anna", "\xC3\xA9", "\xE2\x80\x83", "\xF0\x9F\x98\x80", "\xC3", "[SEP]",
+                                       "\n",   " ",        "e\xCC\x81",    "\t",               ".",    "\xE2\x80"};
+  enum { MEGABYTE = 1024 * 1024, LONG = 5 * MEGABYTE / 2 };
+  struct ner_model *model = open_minute();
+  char *text = malloc(LONG + 16);
+  size_t n = 0, endless = 2 * MEGABYTE - 1000;
+  struct ner_tokens want = {0};
+  struct ner_output out = {0};
+  struct ner_err err = {0};
+  struct stopper s = {.caller = pthread_self(), .limit = 1};
+  struct ner_stop stop = {ask, &s};
+  (void)state;
+  assert_non_null(text);
+  while( n < LONG ) {
+    const char *piece = n > endless && n < endless + 2000 ? "a" : pieces[dice(12)];
+    memcpy(text + n, piece, strlen(piece));
+    n += strlen(piece);
+  }
+  assert_int_equal(ner_tokenize(model->tokenizer, text, n, 0, &want, NULL, &err), NER_OK);
+  run(model, &(struct ner_input){.utf8 = text, .n_bytes = n}, 1, &out);
+  assert_int_equal(out.tokens.n, want.n);
+  assert_memory_equal(out.tokens.token, want.token, want.n * sizeof *want.token);
+  ner_output_free(&out);
+  ner_tokens_free(&want);
+  assert_int_equal(ner_pipeline_run(model, &(struct ner_input){.utf8 = text, .n_bytes = n}, 1, &first,
+                                    false, &out, &stop, &err),
+                   NER_INTERRUPT);
+  assert_int_equal(s.asked, 1);
+  ner_output_free(&out);
+  free(text);
+  ner_model_unref(model);
+  ner_pool_stop();
+}
+
+/* A pass is given up between its layers, alone and in a team; the session is as good as before. */
+static void test_interrupt_between_layers(void **state) {
+  struct tiny shape = tiny_distilbert();
+  struct ner_model *model;
+  char *text = make_text(60); /* one window */
+  struct ner_input input = {.utf8 = text, .n_bytes = strlen(text)};
+  (void)state;
+  shape.positions = 200;
+  shape.layers = 2;
+  shape.hidden = 128;
+  shape.heads = 4;
+  shape.ffn = 512;
+  model = open_tiny(shape);
+  for( int threads = 1; threads <= 4; threads += 3 ) {
+    struct ner_output whole = {0}, again = {0};
+    ner_pool_threads(threads);
+    run(model, &input, 1, &whole);
+    for( int limit = 1; limit <= shape.layers + 1; limit++ ) {
+      struct stopper s = {.caller = pthread_self(), .limit = limit};
+      struct ner_stop stop = {ask, &s};
+      struct ner_output out = {0};
+      struct ner_err err = {0};
+      int rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err);
+      assert_int_equal(rc, limit <= shape.layers ? NER_INTERRUPT : NER_OK);
+      assert_int_equal(s.asked, limit <= shape.layers ? limit : shape.layers);
+      ner_output_free(&out);
+    }
+    run(model, &input, 1, &again);
+    assert_same(model, &whole, &again);
+    ner_output_free(&whole);
+    ner_output_free(&again);
+  }
+  free(text);
+  ner_model_unref(model);
+  ner_pool_stop();
+}
+
+/* A lone text of two windows on many threads goes in teams, window by window. */
+static void test_interrupt_between_teams(void **state) {
+  struct ner_model *model = open_large();
+  char *text = make_text(250);
+  struct ner_input input = {.utf8 = text, .n_bytes = strlen(text)};
+  struct stopper s = {.caller = pthread_self(), .limit = 1};
+  struct ner_stop stop = {ask, &s};
+  struct ner_output out = {0};
+  struct ner_err err = {0};
+  (void)state;
+  ner_pool_threads(16);
+  assert_int_equal(ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err),
+                   NER_INTERRUPT);
+  assert_int_equal(s.asked, 1);
+  ner_output_free(&out);
+  run(model, &input, 1, &out);
+  ner_output_free(&out);
+  free(text);
+  ner_model_unref(model);
+  ner_pool_stop();
+}
+
+static void test_damaged_weights(void **state) {
+  struct ner_model *model = open_small();
+  struct ner_input inputs[] = {{.utf8 = "Anna", .n_bytes = 4}, {.utf8 = "", .n_bytes = 0}};
+  struct ner_output out[2] = {0};
+  struct ner_entities found;
+  struct ner_err err = {0};
+  (void)state;
+  ((float *)(uintptr_t)model->weights.classifier.bias)[1] = NAN;
+  assert_int_equal(ner_pipeline_run(model, inputs, 2, &first, false, out, NULL, &err), NER_OK);
+  assert_int_equal(out[0].err.code, NER_ERROR);
+  assert_non_null(strstr(out[0].err.msg, "damaged"));
+  assert_int_equal(out[1].err.code, NER_OK);
+  free_outputs(out, 2);
+  assert_int_equal(ner_extract(model, "Anna", 4, NULL, &found, &err), NER_ERROR);
+  assert_non_null(strstr(err.msg, "damaged"));
+  ner_entities_free(&found);
+  ner_model_unref(model);
+}
+
+static void test_bad_environment(void **state) {
+  struct ner_model *model = open_small();
+  struct ner_entities found;
+  struct ner_err err = {0};
+  (void)state;
+  ner_pool_stop();
+  setenv("NER_THREADS", "many", 1);
+  assert_int_equal(ner_extract(model, "Anna", 4, NULL, &found, &err), NER_ERROR);
+  assert_non_null(strstr(err.msg, "NER_THREADS"));
+  unsetenv("NER_THREADS");
+  ner_pool_stop();
+  ner_model_unref(model);
+}
+
+static void test_extract(void **state) {
+  struct ner_model *model = open_small();
+  char *text = make_text(500);
+  struct ner_entities all, sure;
+  struct ner_options options = {.aggregation = NER_AGGREGATION_AVERAGE};
+  struct ner_err err = {0};
+  size_t n_sure = 0;
+  (void)state;
+  assert_int_equal(ner_extract(model, text, strlen(text), &options, &all, &err), NER_OK);
+  assert_true(all.n > 10);
+  options.threshold = (double)all.entity[all.n / 2].score; /* on the edge is in */
+  assert_int_equal(ner_extract(model, text, strlen(text), &options, &sure, &err), NER_OK);
+  for( size_t i = 0; i < all.n; i++ ) {
+    const struct ner_entity *e = &all.entity[i];
+    assert_string_equal(e->label, "PER");
+    assert_true(e->start_byte < e->end_byte && e->end_byte <= strlen(text));
+    assert_true(text[e->start_byte] != ' ' && text[e->end_byte - 1] != ' ');
+    assert_int_equal(ner_utf8_count(text, e->start_byte), e->start);
+    assert_int_equal(ner_utf8_count(text, e->end_byte), e->end);
+    if( i > 0 ) assert_true(all.entity[i - 1].end_byte <= e->start_byte);
+    n_sure += (double)e->score >= options.threshold;
+  }
+  assert_true(n_sure > 0 && n_sure < all.n);
+  assert_int_equal(sure.n, n_sure);
+  ner_entities_free(&all);
+  ner_entities_free(&all);
+  ner_entities_free(&sure);
+  free(text);
+  ner_model_unref(model);
+}
+
+static void test_extract_bad_arguments(void **state) {
+  struct ner_model *model = open_small();
+  struct ner_entities found;
+  struct ner_options options = {.aggregation = (enum ner_aggregation)5};
+  struct ner_err err = {0};
+  (void)state;
+  assert_int_equal(ner_extract(NULL, "Anna", 4, NULL, &found, &err), NER_ERROR);
+  err = (struct ner_err){0};
+  assert_int_equal(ner_extract(model, NULL, 4, NULL, &found, &err), NER_ERROR);
+  err = (struct ner_err){0};
+  assert_int_equal(ner_extract(model, NULL, 0, NULL, &found, &err), NER_OK);
+  assert_int_equal(found.n, 0);
+  assert_int_equal(ner_extract(model, "Anna", 4, &options, &found, &err), NER_ERROR);
+  assert_non_null(strstr(err.msg, "aggregation"));
+  err = (struct ner_err){0};
+  options = (struct ner_options){.threshold = NAN};
+  assert_int_equal(ner_extract(model, "Anna", 4, &options, &found, &err), NER_ERROR);
+  assert_non_null(strstr(err.msg, "threshold"));
+  assert_int_equal(ner_extract(model, "Anna", 4, &options, &found, NULL), NER_ERROR);
+  assert_string_equal(ner_version(), NER_VERSION);
+  assert_int_equal(ner_threads(3), 3);
+  assert_int_equal(ner_threads(0), 3);
+  ner_pool_stop();
+  ner_model_unref(model);
+}
+
+static void test_large_inputs(void **state) {
+  struct ner_model *model = open_minute();
+  size_t n_word = (size_t)10 << 20;
+  char *text = make_text(600000), *word = malloc(n_word);
+  struct ner_entities found;
+  struct ner_err err = {0};
+  (void)state;
+  assert_true(strlen(text) > (size_t)2000000);
+  assert_int_equal(ner_extract(model, text, strlen(text), NULL, &found, &err), NER_OK);
+  assert_true(found.n > 10000);
+  assert_true(found.entity[found.n - 1].end_byte > 2000000);
+  ner_entities_free(&found);
+  assert_non_null(word);
+  memset(word, 'a', n_word);
+  assert_int_equal(ner_extract(model, word, n_word, NULL, &found, &err), NER_OK);
+  assert_true(found.n <= 1);
+  ner_entities_free(&found);
+  memset(word, ' ', n_word);
+  assert_int_equal(ner_extract(model, word, n_word, NULL, &found, &err), NER_OK);
+  assert_int_equal(found.n, 0);
+  ner_entities_free(&found);
+  free(text);
+  free(word);
+  ner_model_unref(model);
+  ner_pool_stop();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_windows_cover),
+      cmocka_unit_test(test_windows_at_the_limit),
+      cmocka_unit_test(test_windows_cut_between_words),
+      cmocka_unit_test(test_same_in_any_company),
+      cmocka_unit_test(test_same_in_a_team),
+      cmocka_unit_test(test_callers_at_once),
+      cmocka_unit_test(test_nothing_to_do),
+      cmocka_unit_test(test_words),
+      cmocka_unit_test(test_what_is_kept),
+      cmocka_unit_test(test_interrupt),
+      cmocka_unit_test(test_stretches),
+      cmocka_unit_test(test_interrupt_between_layers),
+      cmocka_unit_test(test_interrupt_between_teams),
+      cmocka_unit_test(test_damaged_weights),
+      cmocka_unit_test(test_bad_environment),
+      cmocka_unit_test(test_extract),
+      cmocka_unit_test(test_extract_bad_arguments),
+      cmocka_unit_test(test_large_inputs),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

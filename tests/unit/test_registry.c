@@ -1,0 +1,245 @@
+/*
+** test_registry.c - the models of the process by name: names, the default, unloading,
+** threads. The bundled model's own file serves as a model to load.
+*/
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "engine/registry.h"
+
+#define PATH "models/ner-small.safetensors"
+
+static void check_ok(int rc, const struct ner_err *err) {
+  if( rc != NER_OK ) fail_msg("%s", err->msg);
+}
+
+static void check_fails(int rc, const struct ner_err *err, const char *part) {
+  assert_int_equal(rc, NER_ERROR);
+  assert_int_equal(err->code, NER_ERROR);
+  if( !strstr(err->msg, part) ) fail_msg("expected '%s' in '%s'", part, err->msg);
+}
+
+static void load(const char *name) {
+  struct ner_err err = {0};
+  check_ok(ner_registry_load(name, PATH, NER_PRECISION_FILE, NULL, &err), &err);
+}
+
+static void unload(const char *name) {
+  struct ner_err err = {0};
+  check_ok(ner_registry_unload(name, &err), &err);
+}
+
+static struct ner_model *get(const char *name) {
+  struct ner_model *model;
+  struct ner_err err = {0};
+  check_ok(ner_registry_get(name, &model, &err), &err);
+  assert_non_null(model);
+  return model;
+}
+
+/* The name of the default model, as the list has it; "" when it is not open. */
+static const char *listed_default(void) {
+  static char name[65];
+  struct ner_registry_entry *list;
+  struct ner_err err = {0};
+  size_t n;
+  check_ok(ner_registry_list(&list, &n, &err), &err);
+  *name = 0;
+  for( size_t i = 0; i < n; i++ ) {
+    if( !list[i].is_default ) continue;
+    assert_string_equal(name, ""); /* never two */
+    strcpy(name, list[i].name);
+  }
+  ner_registry_list_free(list, n);
+  return name;
+}
+
+static void bundled_is_the_default(void **state) {
+  struct ner_model *a, *b;
+  assert_string_equal(listed_default(), "");
+  a = get(NULL);
+  b = get("bundled");
+  assert_ptr_equal(a, b);
+  assert_string_equal(listed_default(), "bundled");
+  ner_model_unref(a);
+  ner_model_unref(b);
+}
+
+static void bundled_can_be_unloaded_and_comes_back(void **state) {
+  unload("bundled");
+  assert_string_equal(listed_default(), "");
+  unload("bundled");
+  ner_model_unref(get("bundled"));
+  assert_string_equal(listed_default(), "bundled");
+}
+
+static void names_are_checked(void **state) {
+  static const char *const bad[] = {
+      "",    " ",
+      "a b", "a/b",
+      "a'b", "\xc3\xa9",
+      "\n",  "12345678901234567890123456789012345678901234567890123456789012345"};
+  static const char *const good[] = {
+      "a", "A-b_c.9", "1234567890123456789012345678901234567890123456789012345678901234"};
+  for( size_t i = 0; i < sizeof bad / sizeof *bad; i++ ) {
+    struct ner_err err = {0};
+    check_fails(ner_registry_load(bad[i], PATH, NER_PRECISION_FILE, NULL, &err), &err, "cannot be");
+  }
+  for( size_t i = 0; i < sizeof good / sizeof *good; i++ ) {
+    load(good[i]);
+    unload(good[i]);
+  }
+}
+
+static void own_names_cannot_be_given(void **state) {
+  struct ner_err err = {0}, err2 = {0};
+  check_fails(ner_registry_load("bundled", PATH, NER_PRECISION_FILE, NULL, &err), &err, "is taken");
+  check_fails(ner_registry_load("NER_MODEL", PATH, NER_PRECISION_FILE, NULL, &err2), &err2,
+              "is taken");
+}
+
+static void an_unknown_name_lists_the_known(void **state) {
+  struct ner_model *model = (struct ner_model *)state;
+  struct ner_err err = {0}, err2 = {0}, err3 = {0}, err4 = {0};
+  load("x1");
+  check_fails(ner_registry_get("nobody", &model, &err), &err,
+              "no model is called 'nobody'; there are: x1, bundled");
+  assert_null(model);
+  check_fails(ner_registry_get("not/a name", &model, &err2), &err2, "no model is called");
+  check_fails(ner_registry_unload("nobody", &err3), &err3, "no model is called 'nobody'");
+  check_fails(ner_registry_set_default("nobody", &err4), &err4, "no model is called 'nobody'");
+  unload("x1");
+}
+
+static void a_file_that_is_not_there_is_named(void **state) {
+  struct ner_err err = {0};
+  check_fails(ner_registry_load("a", "/no/such/model", NER_PRECISION_FILE, NULL, &err), &err,
+              "/no/such/model");
+}
+
+static void default_can_be_chosen_and_is_kept(void **state) {
+  struct ner_model *a, *b;
+  struct ner_err err = {0}, err2 = {0};
+  load("mine");
+  check_ok(ner_registry_set_default("mine", &err), &err);
+  assert_string_equal(listed_default(), "mine");
+  a = get(NULL);
+  b = get("mine");
+  assert_ptr_equal(a, b);
+  check_fails(ner_registry_unload("mine", &err), &err, "is the default model");
+  check_ok(ner_registry_set_default("bundled", &err2), &err2);
+  unload("mine");
+  assert_string_equal(a->path, PATH); /* unloaded, yet ours as long as we hold it */
+  ner_model_unref(a);
+  ner_model_unref(b);
+}
+
+static void loading_again_replaces(void **state) {
+  struct ner_model *old, *new;
+  load("twice");
+  old = get("twice");
+  load("twice");
+  new = get("twice");
+  assert_ptr_not_equal(old, new);
+  ner_model_unref(old);
+  ner_model_unref(new);
+  unload("twice");
+}
+
+/* A fresh process decides anew what the default is. */
+static int in_child(int (*fn)(void)) {
+  int status = -1;
+  pid_t pid = fork();
+  if( pid == 0 ) _exit(fn());
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int good_environment(void) {
+  struct ner_model *model = NULL;
+  struct ner_err err = {0};
+  setenv("NER_MODEL", PATH, 1);
+  if( ner_registry_get(NULL, &model, &err) != NER_OK || strcmp(model->path, PATH) ) return 1;
+  ner_model_unref(model);
+  return strcmp(listed_default(), "NER_MODEL") != 0;
+}
+
+static int bad_environment(void) {
+  struct ner_model *model = NULL;
+  struct ner_err err = {0}, err2 = {0};
+  setenv("NER_MODEL", "/no/such/model", 1);
+  if( ner_registry_get(NULL, &model, &err) == NER_OK || model ) return 1;
+  if( !strstr(err.msg, "NER_MODEL") || !strstr(err.msg, "/no/such/model") ) return 2;
+  /* The bundled one can still be had by name. */
+  if( ner_registry_get("bundled", &model, &err2) != NER_OK ) return 3;
+  ner_model_unref(model);
+  return 0;
+}
+
+static int empty_environment(void) {
+  setenv("NER_MODEL", "", 1);
+  ner_model_unref(get(NULL));
+  return strcmp(listed_default(), "bundled") != 0;
+}
+
+static void environment_names_the_default(void **state) {
+  assert_int_equal(in_child(good_environment), 0);
+  assert_int_equal(in_child(bad_environment), 0);
+  assert_int_equal(in_child(empty_environment), 0);
+}
+
+/* Everything at once, from many threads; meant for the sanitizers. */
+static void *hammer(void *arg) {
+  int me = (int)(intptr_t)arg;
+  char name[8] = {'t', (char)('0' + me % 3), 0};
+  for( int i = 0; i < 20; i++ ) {
+    struct ner_model *model = NULL;
+    struct ner_registry_entry *list = NULL;
+    size_t n = 0;
+    if( ner_registry_load(name, PATH, NER_PRECISION_FILE, NULL, NULL) != NER_OK ) return "load";
+    ner_registry_set_default(i % 2 ? name : "bundled", NULL);
+    if( ner_registry_get(NULL, &model, NULL) == NER_OK ) ner_model_unref(model);
+    if( ner_registry_get(name, &model, NULL) == NER_OK ) ner_model_unref(model);
+    if( ner_registry_list(&list, &n, NULL) != NER_OK || n < 1 ) return "list";
+    ner_registry_list_free(list, n);
+    ner_registry_unload(name, NULL);
+  }
+  return NULL;
+}
+
+static void threads_may_do_as_they_please(void **state) {
+  pthread_t thread[6];
+  for( intptr_t i = 0; i < 6; i++ )
+    assert_int_equal(pthread_create(&thread[i], NULL, hammer, (void *)i), 0);
+  for( int i = 0; i < 6; i++ ) {
+    void *wrong;
+    pthread_join(thread[i], &wrong);
+    if( wrong ) fail_msg("%s", (const char *)wrong);
+  }
+  struct ner_err err = {0};
+  check_ok(ner_registry_set_default("bundled", &err), &err);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(environment_names_the_default),
+      cmocka_unit_test(bundled_is_the_default),
+      cmocka_unit_test(bundled_can_be_unloaded_and_comes_back),
+      cmocka_unit_test(names_are_checked),
+      cmocka_unit_test(own_names_cannot_be_given),
+      cmocka_unit_test(an_unknown_name_lists_the_known),
+      cmocka_unit_test(a_file_that_is_not_there_is_named),
+      cmocka_unit_test(default_can_be_chosen_and_is_kept),
+      cmocka_unit_test(loading_again_replaces),
+      cmocka_unit_test(threads_may_do_as_they_please),
+  };
+  unsetenv("NER_MODEL");
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
