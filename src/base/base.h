@@ -82,12 +82,12 @@ uint64_t ner_random(void);
 
 /* How a long computation learns that it should end. NULL: never. Only ever
 ** called on the thread that started the computation. */
-struct ner_stop {
+struct ner_cancel {
   bool (*asked)(void *arg);
   void *arg;
 };
-static inline bool ner_stop_asked(const struct ner_stop *stop) {
-  return stop && stop->asked && stop->asked(stop->arg);
+static inline bool ner_cancelled(const struct ner_cancel *cancel) {
+  return cancel && cancel->asked && cancel->asked(cancel->arg);
 }
 
 #pragma GCC visibility pop

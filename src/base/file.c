@@ -133,7 +133,7 @@ int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t 
   while( begin < end ) {
     size_t n = end - begin < AT_ONCE ? end - begin : AT_ONCE;
     ssize_t got;
-    if( ner_stop_asked(file->stop) ) return ner_fail_interrupted(err);
+    if( ner_cancelled(file->cancel) ) return ner_fail_interrupted(err);
     got = pread(file->fd, (void *)(file->bytes + begin), n, (off_t)begin);
     if( got < 0 && errno == EINTR ) continue;
     if( got < 0 ) return fail_errno(err, path, "read");
@@ -168,7 +168,7 @@ int ner_file_settle(struct ner_file *file, const char *path, struct ner_err *err
   }
   close(file->fd);
   file->is_open = false;
-  file->stop = NULL;
+  file->cancel = NULL;
   return rc;
 }
 
@@ -226,7 +226,7 @@ int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner
   if( ner_file_kind(path) == NER_FILE_DIRECTORY )
     return ner_fail(err, NER_ERROR, "%s: is a directory; name the file to be written", path);
   w->path = path;
-  w->stop = NULL;
+  w->cancel = NULL;
   w->temp = ner_alloc(n, 1);
   if( !w->temp ) return ner_fail_nomem(err);
   do {
@@ -246,7 +246,7 @@ int ner_file_write(struct ner_file_writer *w, const void *data, size_t n_bytes,
   const char *at = data;
   while( n_bytes > 0 ) {
     ssize_t done;
-    if( ner_stop_asked(w->stop) ) return ner_fail_interrupted(err);
+    if( ner_cancelled(w->cancel) ) return ner_fail_interrupted(err);
     done = write(w->fd, at, n_bytes < AT_ONCE ? n_bytes : AT_ONCE);
     if( done < 0 && errno == EINTR ) continue;
     if( done <= 0 ) return fail_errno(err, w->path, "be written");

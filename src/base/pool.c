@@ -206,7 +206,7 @@ static bool dismiss(struct crew *crew, bool all_seats) {
 struct jobs {
   void (*fn)(void *arg, int job, int rank);
   void *arg;
-  const struct ner_stop *stop;
+  const struct ner_cancel *cancel;
   unsigned n;
   atomic_uint next; /* unsigned: every thread adds one too many at the end */
   bool stopped;     /* the caller's */
@@ -218,7 +218,7 @@ static void work_off(void *arg, int rank) {
   while( (job = atomic_fetch_add(&jobs->next, 1)) < jobs->n ) {
     jobs->fn(jobs->arg, (int)job, rank);
     /* Asking may cost something: not when there is nothing left to stop. */
-    if( rank == 0 && atomic_load(&jobs->next) < jobs->n && ner_stop_asked(jobs->stop) ) {
+    if( rank == 0 && atomic_load(&jobs->next) < jobs->n && ner_cancelled(jobs->cancel) ) {
       jobs->stopped = true;
       atomic_store(&jobs->next, jobs->n);
     }
@@ -226,8 +226,8 @@ static void work_off(void *arg, int rank) {
 }
 
 int ner_pool_run(int max_threads, int n_jobs, void (*fn)(void *arg, int job, int rank), void *arg,
-                 const struct ner_stop *stop) {
-  struct jobs jobs = {.fn = fn, .arg = arg, .stop = stop, .n = (unsigned)n_jobs};
+                 const struct ner_cancel *cancel) {
+  struct jobs jobs = {.fn = fn, .arg = arg, .cancel = cancel, .n = (unsigned)n_jobs};
   struct crew crew = {.fn = work_off, .arg = &jobs};
   int size;
   if( n_jobs <= 0 ) return NER_OK;

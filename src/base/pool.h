@@ -29,11 +29,11 @@ void ner_team_wait(struct ner_team *team);
 /* Calls fn(arg, job, rank) once for each job in [0, n_jobs), on at most
 ** max_threads threads (the caller is one of them), in any order; returns when all
 ** are done. rank < max_threads tells the threads of this run apart (the caller
-** is 0), so that each may own a scratch. Between jobs the calling thread asks `stop`
+** is 0), so that each may own a scratch. Between jobs the calling thread asks `cancel`
 ** (NULL: never); once it says yes no further job is begun and NER_INTERRUPT is
 ** returned. */
 int ner_pool_run(int max_threads, int n_jobs, void (*fn)(void *arg, int job, int rank), void *arg,
-                 const struct ner_stop *stop);
+                 const struct ner_cancel *cancel);
 
 /* Calls fn(arg, team, rank) on as many threads as can be had at once, at most
 ** max_size (the caller is rank 0), and returns when all have returned. */

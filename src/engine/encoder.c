@@ -324,7 +324,7 @@ static void feed_forward(const struct pass *p, const struct ner_layer *layer, in
 /* The members of a team must leave at the same place: rank 0 asks before a layer's first barrier,
 ** and all look after it, long before it may ask again. */
 static void ask(const struct pass *p, const struct ner_halt *halt) {
-  if( halt && p->rank == 0 && !atomic_load(halt->asked) && ner_stop_asked(halt->stop) )
+  if( halt && p->rank == 0 && !atomic_load(halt->asked) && ner_cancelled(halt->cancel) )
     atomic_store(halt->asked, true);
 }
 

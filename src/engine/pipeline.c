@@ -71,7 +71,7 @@ struct run {
   int lanes_wanted;
   struct lane *lane; /* [n_lanes] */
   int n_lanes;
-  const struct ner_stop *stop;
+  const struct ner_cancel *cancel;
   atomic_bool halted; /* it said yes while batches ran */
 };
 
@@ -120,7 +120,7 @@ static int tokenise_text(const struct run *run, const struct ner_input *input, i
     int code;
     end = stretch_end(input, begin);
     code = ner_tokenize(tokenizer, stretch, end - begin, next_word, tokens, &next_word, err);
-    if( code == NER_OK && rank == 0 && end < input->n_bytes && ner_stop_asked(run->stop) )
+    if( code == NER_OK && rank == 0 && end < input->n_bytes && ner_cancelled(run->cancel) )
       code = ner_fail_interrupted(err);
     if( code ) return code;
     for( size_t i = first; i < tokens->n; i++ ) {
@@ -166,7 +166,7 @@ static int tokenise_all(struct run *run, struct ner_err *err) {
     bytes += input_bytes(&run->inputs[i]);
   }
   if( cut(&run->chunk, run->n_inputs) ) return ner_fail_nomem(err);
-  code = ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->stop);
+  code = ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->cancel);
   if( code ) return ner_fail_interrupted(err);
   for( size_t i = 0; i < run->n_inputs; i++ ) {
     code = run->outputs[i].err.code;
@@ -327,7 +327,7 @@ static void run_batch_alone(void *arg, int job, int rank) {
   struct lane *lane = &run->lane[rank];
   size_t begin = run->batch.at[job], end = run->batch.at[job + 1];
   /* Rank 0 is the caller, who alone may ask. */
-  const struct ner_halt halt = {rank == 0 ? run->stop : NULL, &run->halted};
+  const struct ner_halt halt = {rank == 0 ? run->cancel : NULL, &run->halted};
   if( atomic_load(&run->halted) ) return;
   lay_out(run, begin, end, lane);
   if( ner_encode(lane->session, lane->ids, lane->seq_begin, (int32_t)(end - begin), lane->logits,
@@ -356,13 +356,13 @@ static int team_size(const struct ner_config *config, int32_t n_tok) {
 
 static void run_batch_in_team(struct run *run, size_t begin, size_t end) {
   struct lane *lane = &run->lane[0];
-  struct team_batch b = {lane, (int32_t)(end - begin), {run->stop, &run->halted}};
+  struct team_batch b = {lane, (int32_t)(end - begin), {run->cancel, &run->halted}};
   int32_t n_tok = lay_out(run, begin, end, lane);
   ner_pool_team(team_size(&run->model->config, n_tok), encode_in_team, &b);
   if( !atomic_load(&run->halted) ) take_rows(run, begin, end, lane);
 }
 
-/* The encoder asks whether to stop, from layer to layer; nobody else need. */
+/* The encoder asks whether to cancel, from layer to layer; nobody else need. */
 static int run_batches(struct run *run, struct ner_err *err) {
   size_t n = run->batch.n - 1;
   int code = NER_OK;
@@ -412,9 +412,9 @@ void ner_output_free(struct ner_output *output) {
 
 int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, size_t n,
                      const struct ner_options *options, bool keep_probs, struct ner_output *outputs,
-                     const struct ner_stop *stop, struct ner_err *err) {
+                     const struct ner_cancel *cancel, struct ner_err *err) {
   struct run run = {
-      .model = model, .inputs = inputs, .outputs = outputs, .n_inputs = n, .stop = stop};
+      .model = model, .inputs = inputs, .outputs = outputs, .n_inputs = n, .cancel = cancel};
   int code = ner_pool_check(err);
   if( code ) return code;
   if( n > INT_MAX ) return ner_fail(err, NER_ERROR, "%zu texts at once; pass fewer", n);

@@ -51,10 +51,10 @@ void ner_output_free(struct ner_output *output); /* leaves {0} */
 ** only, no spans. With options and without keep_probs, probs and tokens are freed
 ** once spans are formed. A failure of one input is in its own err; the return value
 ** speaks of the whole (out of memory, interrupt, settings), and then outputs hold
-** nothing to be used but must still be freed. `stop` is asked between batches. */
+** nothing to be used but must still be freed. `cancel` is asked between batches. */
 int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, size_t n,
                      const struct ner_options *options, bool keep_probs, struct ner_output *outputs,
-                     const struct ner_stop *stop, struct ner_err *err);
+                     const struct ner_cancel *cancel, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

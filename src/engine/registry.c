@@ -189,14 +189,14 @@ int ner_registry_get(const char *name, struct ner_model **out, struct ner_err *e
 }
 
 int ner_registry_load(const char *name, const char *path, enum ner_precision precision,
-                      const struct ner_stop *stop, struct ner_err *err) {
+                      const struct ner_cancel *cancel, struct ner_err *err) {
   struct ner_model *model = NULL;
   int rc = check_name(name, err);
   if( rc != NER_OK ) return rc;
   if( !strcmp(name, BUNDLED) || !strcmp(name, ENVIRONMENT) )
     return ner_fail(err, NER_ERROR, "the name '%s' is taken; load the model under another one",
                     name);
-  rc = ner_model_open_until(path, precision, stop, &model, err);
+  rc = ner_model_open_cancellable(path, precision, cancel, &model, err);
   if( rc != NER_OK ) return rc;
   return put(name, model, err);
 }

@@ -16,9 +16,9 @@
 ** always a name for it). An unknown name is an error listing the known ones. */
 int ner_registry_get(const char *name, struct ner_model **out, struct ner_err *err);
 /* Opens and registers, replacing a model of that name (running queries keep the
-** old one), unless `stop` says to end. A name is 1..64 of letters, digits, '.', '_', '-'. */
+** old one), unless `cancel` says to end. A name is 1..64 of letters, digits, '.', '_', '-'. */
 int ner_registry_load(const char *name, const char *path, enum ner_precision precision,
-                      const struct ner_stop *stop, struct ner_err *err);
+                      const struct ner_cancel *cancel, struct ner_err *err);
 int ner_registry_unload(const char *name, struct ner_err *err);
 int ner_registry_set_default(const char *name, struct ner_err *err);
 

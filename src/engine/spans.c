@@ -134,7 +134,7 @@ static int judge_path(const struct ner_model *model, const struct ner_tokens *to
   for( size_t begin = 0; code == NER_OK && begin < tokens->n;
        begin = unit_end(model, tokens, begin, NER_AGGREGATION_STRICT) )
     row[n++] = probs + begin * (size_t)model->config.n_labels;
-  if( code == NER_OK ) code = ner_path_find(model, row, n, *out, err);
+  if( code == NER_OK ) code = ner_viterbi(model, row, n, *out, err);
   NER_FREE(row);
   return code;
 }

@@ -182,7 +182,7 @@ static int label(struct ner_enrich_batcher *b, struct ner_err *err) {
   int rc = NER_OK;
   if( b->n_inputs > 0 )
     rc = ner_pipeline_run(b->model, b->input, b->n_inputs, b->options, false, b->output,
-                          &b->work->stop.stop, err);
+                          &b->work->cancel.base, err);
   /* Want of memory is nothing to be kept with a row. */
   for( size_t i = 0; i < b->n_inputs && rc == NER_OK; i++ )
     if( b->output[i].err.code == NER_NOMEM || b->output[i].err.code == NER_INTERRUPT ) {
@@ -190,7 +190,7 @@ static int label(struct ner_enrich_batcher *b, struct ner_err *err) {
       rc = err->code;
     }
   /* A small batch may not have asked at all. */
-  if( rc == NER_OK && ner_stop_asked(&b->work->stop.stop) )
+  if( rc == NER_OK && ner_cancelled(&b->work->cancel.base) )
     rc = ner_fail_interrupted(err);
   return rc;
 }

@@ -98,7 +98,7 @@ static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 }
 
 static void end_work(struct cursor *c) {
-  ner_sql_stop_close(&c->work.stop);
+  ner_sql_cancel_close(&c->work.cancel);
   ner_enrich_batcher_free(c->batcher);
   c->batcher = NULL;
   ner_enrich_target_reset(&c->target);
@@ -284,7 +284,7 @@ static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int
   int rc;
   reset(c);
   rc = run(c, plan, argv, &again, &err);
-  ner_sql_stop_close(&c->work.stop);
+  ner_sql_cancel_close(&c->work.cancel);
   if( rc == NER_OK && !again ) return SQLITE_OK;
   reset(c);
   return again ? SQLITE_SCHEMA : ner_sql_table_error(cursor->pVtab, &err);
@@ -294,7 +294,7 @@ static int next(sqlite3_vtab_cursor *cursor) {
   struct cursor *c = (struct cursor *)cursor;
   struct ner_err err = {0};
   int rc = advance(c, &err);
-  ner_sql_stop_close(&c->work.stop);
+  ner_sql_cancel_close(&c->work.cancel);
   if( rc == NER_OK && !c->eof ) return SQLITE_OK;
   end_work(c); /* our connection is closed as soon as there is no more to do */
   c->eof = true;

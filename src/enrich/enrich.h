@@ -28,7 +28,7 @@ struct ner_enrich_work {
   bool in_savepoint; /* of a transaction that somebody else began */
   int unbound;       /* why a parameter could not be bound; SQLITE_OK: all could */
   sqlite3_stmt *abandon;
-  struct ner_sql_stop stop; /* the host's wish to stop, while one of its calls is under way */
+  struct ner_sql_cancel cancel; /* the host's wish to cancel, while one of its calls is under way */
 };
 
 /* Could the work be done on a connection of our own? Then nothing stays locked between batches,

@@ -102,7 +102,7 @@ int ner_enrich_step(struct ner_enrich_work *work, sqlite3_stmt *statement, bool 
       return NER_OK;
     }
     if( (rc & 0xFF) == SQLITE_BUSY ) rc = sqlite3_extended_errcode(work->db);
-    if( (rc & 0xFF) == SQLITE_BUSY && ner_stop_asked(&work->stop.stop) ) rc = SQLITE_INTERRUPT;
+    if( (rc & 0xFF) == SQLITE_BUSY && ner_cancelled(&work->cancel.base) ) rc = SQLITE_INTERRUPT;
     if( !wait_for_lock(work, rc, &waited_ms) ) break;
     sqlite3_reset(statement);
   }
@@ -118,7 +118,7 @@ int ner_enrich_prepare(struct ner_enrich_work *work, const char *sql, sqlite3_st
   if( !sql ) return ner_fail_nomem(err);
   do {
     rc = sqlite3_prepare_v2(work->db, sql, -1, out, NULL);
-    if( (rc & 0xFF) == SQLITE_BUSY && ner_stop_asked(&work->stop.stop) ) rc = SQLITE_INTERRUPT;
+    if( (rc & 0xFF) == SQLITE_BUSY && ner_cancelled(&work->cancel.base) ) rc = SQLITE_INTERRUPT;
   } while( wait_for_lock(work, rc, &waited_ms) );
   work->lost = work->lost || (work->beside && rc == SQLITE_ERROR);
   return rc == SQLITE_OK ? NER_OK : ner_enrich_fail(work, rc, err);
@@ -262,7 +262,7 @@ static int take_settings(struct ner_enrich_work *work, struct ner_err *err) {
 
 static int interrupt_asked(void *arg) {
   struct ner_enrich_work *work = arg;
-  return ner_stop_asked(&work->stop.stop);
+  return ner_cancelled(&work->cancel.base);
 }
 
 static int open_beside(struct ner_enrich_work *work, struct ner_err *err) {
@@ -306,7 +306,7 @@ int ner_enrich_work_open(struct ner_enrich_work *work, sqlite3 *host, const char
   work->patience_ms = host_pragma(host, "PRAGMA busy_timeout", 0);
   if( work->patience_ms <= 0 ) work->patience_ms = PATIENCE_MS;
   /* The probe is the host's statement; it is opened and closed with each call. */
-  ner_sql_stop_open(&work->stop, host);
+  ner_sql_cancel_open(&work->cancel, host);
   if( beside ) {
     struct ner_err why_not = {0};
     if( open_beside(work, &why_not) == NER_OK ) return NER_OK;

@@ -83,14 +83,14 @@ static void load_function(sqlite3_context *context, int n_args, sqlite3_value **
   enum ner_precision precision;
   const char *name, *path;
   struct ner_err err = {0};
-  struct ner_sql_stop stop;
+  struct ner_sql_cancel cancel;
   int rc = check_direct(context, "ner_load", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the model's name", &name, &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[1], "the path", &path, &err);
   if( rc == NER_OK ) rc = precision_of(n_args > 2 ? arg[2] : NULL, &precision, &err);
-  ner_sql_stop_open(&stop, sqlite3_context_db_handle(context));
-  if( rc == NER_OK ) rc = ner_registry_load(name, path, precision, &stop.stop, &err);
-  ner_sql_stop_close(&stop);
+  ner_sql_cancel_open(&cancel, sqlite3_context_db_handle(context));
+  if( rc == NER_OK ) rc = ner_registry_load(name, path, precision, &cancel.base, &err);
+  ner_sql_cancel_close(&cancel);
   finish(context, rc, arg[0], &err);
 }
 
@@ -116,14 +116,14 @@ static void convert_function(sqlite3_context *context, int n_args, sqlite3_value
   enum ner_precision precision;
   const char *source, *target;
   struct ner_err err = {0};
-  struct ner_sql_stop stop;
+  struct ner_sql_cancel cancel;
   int rc = check_direct(context, "ner_convert", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the source", &source, &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[1], "the target", &target, &err);
   if( rc == NER_OK ) rc = precision_of(arg[2], &precision, &err);
-  ner_sql_stop_open(&stop, sqlite3_context_db_handle(context));
-  if( rc == NER_OK ) rc = ner_convert_until(source, target, precision, &stop.stop, &err);
-  ner_sql_stop_close(&stop);
+  ner_sql_cancel_open(&cancel, sqlite3_context_db_handle(context));
+  if( rc == NER_OK ) rc = ner_convert_cancellable(source, target, precision, &cancel.base, &err);
+  ner_sql_cancel_close(&cancel);
   finish(context, rc, arg[1], &err);
 }
 

@@ -46,13 +46,13 @@ static const struct ner_sql_shape shape = {
 };
 
 /* idxNum, beyond the arguments' bits and the wishes': text IN (...) */
-#define PLAN_IN (1 << (NER_SQL_WISH_BIT + NER_SQL_WISH_BITS))
+#define PLAN_IN (1 << (NER_SQL_PUSHDOWN_BIT + NER_SQL_PUSHDOWN_BITS))
 
 struct cursor {
   sqlite3_vtab_cursor base;
   sqlite3_value *arg[NER_SQL_MAX_ARGS]; /* as given, NULL: not given */
   struct ner_model *model;              /* owns the labels */
-  struct ner_sql_wish wish;
+  struct ner_sql_pushdown pushdown;
   /* One text: */
   struct ner_slice text; /* inside arg[0] */
   struct ner_entities found;
@@ -86,7 +86,7 @@ static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   text = text_constraint(info);
   many = text >= 0 && sqlite3_vtab_in(info, text, 1);
   if( many ) info->estimatedRows = 1000;
-  ner_sql_wish_plan(info, many ? "text IN" : "text=", COL_LABEL, COL_SCORE, &n_argv);
+  ner_sql_pushdown_plan(info, many ? "text IN" : "text=", COL_LABEL, COL_SCORE, &n_argv);
   if( many ) info->idxNum |= PLAN_IN;
   /* Positions start anew with each text. */
   info->orderByConsumed = !many && ordered_by_position(info);
@@ -106,7 +106,7 @@ static void reset(struct cursor *c) {
   for( size_t i = c->next_value; i < c->n_values; i++ ) sqlite3_value_free(c->value[i]);
   NER_FREE(c->value);
   ner_entities_free(&c->found);
-  ner_sql_wish_free(&c->wish);
+  ner_sql_pushdown_free(&c->pushdown);
   ner_sql_table_args_free(c->arg);
   ner_model_unref(c->model);
   memset(c, 0, sizeof *c);
@@ -122,12 +122,12 @@ static int close_cursor(sqlite3_vtab_cursor *cursor) {
 
 /* The list can only be read inside xFilter, so its values are put aside. */
 static int take_values(struct cursor *c, sqlite3 *db, sqlite3_value *list, struct ner_err *err) {
-  struct ner_sql_stop stop;
+  struct ner_sql_cancel cancel;
   sqlite3_value *value = NULL;
   int rc = sqlite3_vtab_in_first(list, &value);
-  ner_sql_stop_open(&stop, db);
+  ner_sql_cancel_open(&cancel, db);
   for( ; rc == SQLITE_OK && value; rc = sqlite3_vtab_in_next(list, &value) ) {
-    if( ner_stop_asked(&stop.stop) ) {
+    if( ner_cancelled(&cancel.base) ) {
       rc = SQLITE_INTERRUPT;
       break;
     }
@@ -139,7 +139,7 @@ static int take_values(struct cursor *c, sqlite3 *db, sqlite3_value *list, struc
     }
     c->n_values++;
   }
-  ner_sql_stop_close(&stop);
+  ner_sql_cancel_close(&cancel);
   switch( rc ) {
   case SQLITE_OK:
   case SQLITE_DONE: return NER_OK;
@@ -163,7 +163,7 @@ static int feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner
 static int settle(struct cursor *c, struct ner_err *err) {
   int rc;
   if( !c->many ) {
-    while( c->at < c->found.n && !ner_sql_wish_granted(&c->wish, &c->found.entity[c->at]) ) c->at++;
+    while( c->at < c->found.n && !ner_sql_pushdown_matches(&c->pushdown, &c->found.entity[c->at]) ) c->at++;
     return NER_OK;
   }
   rc = ner_sql_stream_next(&c->stream, err);
@@ -179,7 +179,7 @@ static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err 
   struct ner_options options;
   int n_args;
   int rc = ner_sql_table_args(&table->base, plan, argv, c->arg, &n_args, err);
-  if( rc == NER_OK ) rc = ner_sql_wish_take(&c->wish, plan, argv + n_args, err);
+  if( rc == NER_OK ) rc = ner_sql_pushdown_read(&c->pushdown, plan, argv + n_args, err);
   if( rc == NER_OK ) rc = ner_sql_options(c->arg[2], c->arg[3], &options, err);
   if( rc == NER_OK && (plan & PLAN_IN) ) {
     c->many = true;
@@ -191,8 +191,8 @@ static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err 
   if( rc == NER_OK ) rc = ner_sql_model(c->arg[1], &c->model, err);
   if( rc != NER_OK ) return rc;
   if( c->many )
-    ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->wish, feed, c);
-  else if( ner_sql_wish_possible(&c->wish, c->model) )
+    ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->pushdown, feed, c);
+  else if( ner_sql_pushdown_possible(&c->pushdown, c->model) )
     rc = ner_sql_extract(table->db, c->model, c->text, &options, &c->found, err);
   return rc == NER_OK ? settle(c, err) : rc;
 }

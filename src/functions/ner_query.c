@@ -44,7 +44,7 @@ struct cursor {
   sqlite3_value *arg[NER_SQL_MAX_ARGS];
   struct ner_model *model; /* owns the labels */
   sqlite3_stmt *query;
-  struct ner_sql_wish wish;
+  struct ner_sql_pushdown pushdown;
   struct ner_sql_stream stream;
 };
 
@@ -53,7 +53,7 @@ static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   int rc = ner_sql_table_plan(table, info, &n_argv);
   if( rc != SQLITE_OK ) return rc;
   info->estimatedRows = 100000;
-  ner_sql_wish_plan(info, "sql", COL_LABEL, COL_SCORE, &n_argv);
+  ner_sql_pushdown_plan(info, "sql", COL_LABEL, COL_SCORE, &n_argv);
   return SQLITE_OK;
 }
 
@@ -67,7 +67,7 @@ static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 static void reset(struct cursor *c) {
   sqlite3_vtab_cursor base = c->base;
   ner_sql_stream_end(&c->stream);
-  ner_sql_wish_free(&c->wish);
+  ner_sql_pushdown_free(&c->pushdown);
   sqlite3_finalize(c->query);
   ner_model_unref(c->model);
   ner_sql_table_args_free(c->arg);
@@ -154,12 +154,12 @@ static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err 
   struct ner_sql_table *table = (struct ner_sql_table *)c->base.pVtab;
   struct ner_options options;
   int n_args, rc = ner_sql_table_args(&table->base, plan, argv, c->arg, &n_args, err);
-  if( rc == NER_OK ) rc = ner_sql_wish_take(&c->wish, plan, argv + n_args, err);
+  if( rc == NER_OK ) rc = ner_sql_pushdown_read(&c->pushdown, plan, argv + n_args, err);
   if( rc == NER_OK ) rc = ner_sql_options(c->arg[2], c->arg[3], &options, err);
   if( rc == NER_OK ) rc = prepare(c, table->db, err);
   if( rc == NER_OK ) rc = ner_sql_model(c->arg[1], &c->model, err);
   if( rc != NER_OK ) return rc;
-  ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->wish, feed, c);
+  ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->pushdown, feed, c);
   return ner_sql_stream_next(&c->stream, err);
 }
 

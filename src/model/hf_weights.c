@@ -306,14 +306,14 @@ static int load_all(struct loader *l) {
   return load_linear(l, "classifier", c->n_labels, c->hidden, NER_PRECISION_F32, &w->classifier);
 }
 
-int ner_weights_from_hf(const char *path, const struct ner_stop *stop, struct ner_model *model,
+int ner_weights_from_hf(const char *path, const struct ner_cancel *cancel, struct ner_model *model,
                         struct ner_err *err) {
   const struct ner_config *c = &model->config;
   struct loader l = {.model = model, .names = &names_of[c->architecture], .err = err};
   int rc = ner_safetensors_open(path, &model->storage->file, err);
   if( rc ) return rc;
   l.file = model->storage->file;
-  ner_safetensors_set_stop(l.file, stop);
+  ner_safetensors_set_cancel(l.file, cancel);
   model->weights.layer = ner_calloc((size_t)c->layers, sizeof *model->weights.layer);
   rc = model->weights.layer ? load_all(&l) : ner_fail_nomem(err);
   NER_FREE(l.scratch);

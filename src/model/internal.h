@@ -76,7 +76,7 @@ int ner_tokenizer_from_hf(const char *dir, struct ner_model *model, struct ner_e
 
 /* ---- model/hf_weights.c: weights of a directory, packed (precision F32 or INT8) ---- */
 
-int ner_weights_from_hf(const char *path, const struct ner_stop *stop, struct ner_model *model,
+int ner_weights_from_hf(const char *path, const struct ner_cancel *cancel, struct ner_model *model,
                         struct ner_err *err);
 
 /* ---- model/one_file.c: our own file ---- */
@@ -84,7 +84,7 @@ int ner_weights_from_hf(const char *path, const struct ner_stop *stop, struct ne
 /* Takes `file` over, also when it fails. */
 int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,
                         struct ner_model **out, struct ner_err *err);
-int ner_model_write(struct ner_model *model, const char *target, const struct ner_stop *stop,
+int ner_model_write(struct ner_model *model, const char *target, const struct ner_cancel *cancel,
                     struct ner_err *err);
 
 #pragma GCC visibility pop

@@ -162,7 +162,7 @@ static int read_config(const char *dir, struct ner_model *model, struct ner_err 
   return rc;
 }
 
-static int read_weights(const char *dir, const struct ner_stop *stop, struct ner_model *model,
+static int read_weights(const char *dir, const struct ner_cancel *cancel, struct ner_model *model,
                         struct ner_err *err) {
   char *path = ner_file_join(dir, "model.safetensors");
   int rc;
@@ -173,37 +173,37 @@ static int read_weights(const char *dir, const struct ner_stop *stop, struct ner
                   "safetensors file (save_pretrained of a recent transformers)",
                   dir);
   else
-    rc = ner_weights_from_hf(path, stop, model, err);
+    rc = ner_weights_from_hf(path, cancel, model, err);
   NER_FREE(path);
   return rc;
 }
 
 static int open_directory(const char *dir, enum ner_precision precision,
-                          const struct ner_stop *stop, struct ner_model **out,
+                          const struct ner_cancel *cancel, struct ner_model **out,
                           struct ner_err *err) {
   struct ner_model *model;
   int rc = ner_model_new(dir, &model, err);
   if( rc ) return rc;
   model->precision = precision == NER_PRECISION_INT8 ? NER_PRECISION_INT8 : NER_PRECISION_F32;
   if( (rc = read_config(dir, model, err)) || (rc = ner_tokenizer_from_hf(dir, model, err)) ||
-      (rc = read_weights(dir, stop, model, err)) )
+      (rc = read_weights(dir, cancel, model, err)) )
     ner_model_free(model);
   else
     *out = model;
   return rc;
 }
 
-static int open_file(const char *path, enum ner_precision precision, const struct ner_stop *stop,
+static int open_file(const char *path, enum ner_precision precision, const struct ner_cancel *cancel,
                      struct ner_model **out, struct ner_err *err) {
   struct ner_safetensors *file;
   int rc = ner_safetensors_open(path, &file, err);
   if( rc ) return rc;
-  ner_safetensors_set_stop(file, stop);
+  ner_safetensors_set_cancel(file, cancel);
   return ner_model_from_file(file, precision, out, err);
 }
 
-int ner_model_open_until(const char *path, enum ner_precision precision,
-                         const struct ner_stop *stop, struct ner_model **out, struct ner_err *err) {
+int ner_model_open_cancellable(const char *path, enum ner_precision precision,
+                         const struct ner_cancel *cancel, struct ner_model **out, struct ner_err *err) {
   int rc;
   *out = NULL;
   switch( ner_file_kind(path) ) {
@@ -212,8 +212,8 @@ int ner_model_open_until(const char *path, enum ner_precision precision,
                     "'%s' does not exist; give a model directory, or a file that ner_convert "
                     "wrote",
                     path);
-  case NER_FILE_DIRECTORY: rc = open_directory(path, precision, stop, out, err); break;
-  default: rc = open_file(path, precision, stop, out, err); break;
+  case NER_FILE_DIRECTORY: rc = open_directory(path, precision, cancel, out, err); break;
+  default: rc = open_file(path, precision, cancel, out, err); break;
   }
   if( rc == NER_OK ) finish_model(*out);
   return rc;
@@ -221,7 +221,7 @@ int ner_model_open_until(const char *path, enum ner_precision precision,
 
 int ner_model_open(const char *path, enum ner_precision precision, struct ner_model **out,
                    struct ner_err *err) {
-  return ner_model_open_until(path, precision, NULL, out, err);
+  return ner_model_open_cancellable(path, precision, NULL, out, err);
 }
 
 int ner_model_open_bundled(struct ner_model **out, struct ner_err *err) {
@@ -235,17 +235,17 @@ int ner_model_open_bundled(struct ner_model **out, struct ner_err *err) {
   return rc;
 }
 
-int ner_convert_until(const char *source, const char *target, enum ner_precision precision,
-                      const struct ner_stop *stop, struct ner_err *err) {
+int ner_convert_cancellable(const char *source, const char *target, enum ner_precision precision,
+                      const struct ner_cancel *cancel, struct ner_err *err) {
   struct ner_model *model;
-  int rc = ner_model_open_until(source, precision, stop, &model, err);
+  int rc = ner_model_open_cancellable(source, precision, cancel, &model, err);
   if( rc ) return rc;
-  rc = ner_model_write(model, target, stop, err);
+  rc = ner_model_write(model, target, cancel, err);
   ner_model_unref(model);
   return rc;
 }
 
 int ner_convert(const char *source, const char *target, enum ner_precision precision,
                 struct ner_err *err) {
-  return ner_convert_until(source, target, precision, NULL, err);
+  return ner_convert_cancellable(source, target, precision, NULL, err);
 }

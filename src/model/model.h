@@ -92,10 +92,10 @@ int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ne
 
 /* ner_model_open() and ner_convert() of ner.h, with somebody to ask every few MB whether to go on
 ** (NULL: nobody). Beside them ner_model_open_bundled, ner_model_ref and ner_model_unref are public. */
-int ner_model_open_until(const char *path, enum ner_precision precision,
-                         const struct ner_stop *stop, struct ner_model **out, struct ner_err *err);
-int ner_convert_until(const char *source, const char *target, enum ner_precision precision,
-                      const struct ner_stop *stop, struct ner_err *err);
+int ner_model_open_cancellable(const char *path, enum ner_precision precision,
+                         const struct ner_cancel *cancel, struct ner_model **out, struct ner_err *err);
+int ner_convert_cancellable(const char *source, const char *target, enum ner_precision precision,
+                      const struct ner_cancel *cancel, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

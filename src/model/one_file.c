@@ -342,7 +342,7 @@ static int print_vocabulary(const struct ner_model *model, char **out, size_t *n
 }
 
 static int write_all(struct writing *w, struct ner_model *model, const char *target,
-                     const struct ner_stop *stop, struct ner_err *err) {
+                     const struct ner_cancel *cancel, struct ner_err *err) {
   const char *const metadata[] = {"format", FORMAT,      "version",
                                   VERSION,  "precision", ner_precision_name(model->precision),
                                   NULL};
@@ -359,16 +359,16 @@ static int write_all(struct writing *w, struct ner_model *model, const char *tar
   }
   /* Only now: w->slot no longer moves. */
   for( size_t i = 0; i < w->n; i++ ) w->tensor[i].name = w->slot[i].name;
-  if( rc == NER_OK ) rc = ner_safetensors_write(target, w->tensor, w->n, metadata, stop, err);
+  if( rc == NER_OK ) rc = ner_safetensors_write(target, w->tensor, w->n, metadata, cancel, err);
   NER_FREE(config);
   NER_FREE(vocabulary);
   return rc;
 }
 
-int ner_model_write(struct ner_model *model, const char *target, const struct ner_stop *stop,
+int ner_model_write(struct ner_model *model, const char *target, const struct ner_cancel *cancel,
                     struct ner_err *err) {
   struct writing w = {0};
-  int rc = write_all(&w, model, target, stop, err);
+  int rc = write_all(&w, model, target, cancel, err);
   NER_FREE(w.tensor);
   NER_FREE(w.slot);
   return rc;

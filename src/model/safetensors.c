@@ -319,8 +319,8 @@ int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct 
   return open_bytes(source.bytes, source.n_bytes, source, path, out, err);
 }
 
-void ner_safetensors_set_stop(struct ner_safetensors *file, const struct ner_stop *stop) {
-  file->source.stop = stop;
+void ner_safetensors_set_cancel(struct ner_safetensors *file, const struct ner_cancel *cancel) {
+  file->source.cancel = cancel;
 }
 
 /* Where a tensor's data begins in the file. */

@@ -41,8 +41,8 @@ struct ner_safetensors;
 ** ner_safetensors_settle() fails if the file was changed meanwhile, and lets go of
 ** it: what was read stays, whatever becomes of the file. */
 int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct ner_err *err);
-/* Reading asks `stop`, which must last until settling, every few MB whether to go on. */
-void ner_safetensors_set_stop(struct ner_safetensors *file, const struct ner_stop *stop);
+/* Reading asks `cancel`, which must last until settling, every few MB whether to go on. */
+void ner_safetensors_set_cancel(struct ner_safetensors *file, const struct ner_cancel *cancel);
 int ner_safetensors_open_bytes(const unsigned char *bytes, size_t n_bytes, const char *what,
                                struct ner_safetensors **out, struct ner_err *err);
 int ner_safetensors_read(struct ner_safetensors *file, const struct ner_tensor *tensor,
@@ -69,9 +69,9 @@ void ner_widen_f32(enum ner_dtype dtype, const unsigned char *data, uint64_t n, 
 /* Writes a file of these tensors, each beginning at a multiple of 64 bytes of the file
 ** where the format allows it (tensors sorted so that it does; padding tensors are not
 ** needed when sizes are multiples of 64). metadata: key, value pairs, NULL-terminated.
-** Written beside the target and renamed into place, unless `stop` says to end. */
+** Written beside the target and renamed into place, unless `cancel` says to end. */
 int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, size_t n,
-                          const char *const *metadata, const struct ner_stop *stop,
+                          const char *const *metadata, const struct ner_cancel *cancel,
                           struct ner_err *err);
 
 #pragma GCC visibility pop

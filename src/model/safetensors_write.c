@@ -92,7 +92,7 @@ static int make_header(struct header *h, const struct ner_tensor *const *sorted,
 }
 
 int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, size_t n,
-                          const char *const *metadata, const struct ner_stop *stop,
+                          const char *const *metadata, const struct ner_cancel *cancel,
                           struct ner_err *err) {
   const struct ner_tensor **sorted = ner_alloc(n, sizeof *sorted);
   struct ner_file_writer writer;
@@ -106,7 +106,7 @@ int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, si
   }
   if( rc == NER_OK && (rc = ner_file_write_begin(&writer, path, err)) == NER_OK ) {
     n_header = header.n;
-    writer.stop = stop;
+    writer.cancel = cancel;
     rc = ner_file_write(&writer, &n_header, 8, err);
     if( rc == NER_OK ) rc = ner_file_write(&writer, header.text, header.n, err);
     for( size_t i = 0; i < n && rc == NER_OK; i++ )

@@ -115,11 +115,11 @@ int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_fe
 }
 
 int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
-                        const struct ner_options *options, const struct ner_stop *stop,
+                        const struct ner_options *options, const struct ner_cancel *cancel,
                         struct ner_err *err) {
   int rc;
   if( batch->n_texts == 0 ) return NER_OK;
-  rc = ner_pipeline_run(model, batch->input, batch->n_texts, options, false, batch->output, stop,
+  rc = ner_pipeline_run(model, batch->input, batch->n_texts, options, false, batch->output, cancel,
                         err);
   for( size_t i = 0; i < batch->n_rows && rc == NER_OK; i++ ) {
     struct ner_sql_row *row = &batch->row[i];

@@ -42,7 +42,7 @@ int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_fe
 /* Calls nothing of SQLite's, so that it may run on any thread while nobody else touches the batch.
 ** When it fails, nothing of the batch is to be used. */
 int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
-                        const struct ner_options *options, const struct ner_stop *stop,
+                        const struct ner_options *options, const struct ner_cancel *cancel,
                         struct ner_err *err);
 /* The entities of row i; none for a row with an error. */
 const struct ner_entities *ner_sql_batch_found(const struct ner_sql_batch *batch, size_t i);

@@ -9,14 +9,14 @@
 
 #define LOOK_EVERY_NS (10 * 1000 * 1000) /* whether the connection wants to stop */
 
-struct ner_sql_ahead {
+struct ner_sql_prefetch {
   struct ner_sql_batch *batch;
   struct ner_model *model;
   const struct ner_options *options;
   pthread_t thread;
   pid_t process;    /* a child forked off meanwhile has no such thread */
   fenv_t fenv;      /* the host's: results must not depend on which thread computed */
-  atomic_bool stop; /* asked of the thread */
+  atomic_bool cancel; /* asked of the thread */
   pthread_mutex_t lock;
   pthread_cond_t changed;
   bool done; /* guarded by lock; what follows is the thread's until then */
@@ -25,109 +25,109 @@ struct ner_sql_ahead {
   double seconds;
 };
 
-static bool stop_asked(void *arg) {
-  struct ner_sql_ahead *ahead = arg;
-  return atomic_load(&ahead->stop);
+static bool prefetch_cancelled(void *arg) {
+  struct ner_sql_prefetch *prefetch = arg;
+  return atomic_load(&prefetch->cancel);
 }
 
 static void *label(void *arg) {
-  struct ner_sql_ahead *ahead = arg;
-  struct ner_stop stop = {stop_asked, ahead};
+  struct ner_sql_prefetch *prefetch = arg;
+  struct ner_cancel cancel = {prefetch_cancelled, prefetch};
   double start = ner_sql_seconds();
-  fesetenv(&ahead->fenv);
-  ahead->rc = ner_sql_batch_label(ahead->batch, ahead->model, ahead->options, &stop, &ahead->err);
-  ahead->seconds = ner_sql_seconds() - start;
-  pthread_mutex_lock(&ahead->lock);
-  ahead->done = true;
-  pthread_cond_signal(&ahead->changed);
-  pthread_mutex_unlock(&ahead->lock);
+  fesetenv(&prefetch->fenv);
+  prefetch->rc = ner_sql_batch_label(prefetch->batch, prefetch->model, prefetch->options, &cancel, &prefetch->err);
+  prefetch->seconds = ner_sql_seconds() - start;
+  pthread_mutex_lock(&prefetch->lock);
+  prefetch->done = true;
+  pthread_cond_signal(&prefetch->changed);
+  pthread_mutex_unlock(&prefetch->lock);
   return NULL;
 }
 
 /* Without signals: the host's handlers are to run on the host's threads. */
-static bool start_thread(struct ner_sql_ahead *ahead) {
+static bool start_thread(struct ner_sql_prefetch *prefetch) {
   sigset_t all, old;
   bool started;
   sigfillset(&all);
   if( pthread_sigmask(SIG_SETMASK, &all, &old) ) return false;
-  started = pthread_create(&ahead->thread, NULL, label, ahead) == 0;
+  started = pthread_create(&prefetch->thread, NULL, label, prefetch) == 0;
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return started;
 }
 
-static void free_ahead(struct ner_sql_ahead *ahead) {
-  pthread_cond_destroy(&ahead->changed);
-  pthread_mutex_destroy(&ahead->lock);
-  NER_FREE(ahead);
+static void prefetch_free(struct ner_sql_prefetch *prefetch) {
+  pthread_cond_destroy(&prefetch->changed);
+  pthread_mutex_destroy(&prefetch->lock);
+  NER_FREE(prefetch);
 }
 
-struct ner_sql_ahead *ner_sql_ahead_start(struct ner_sql_batch *batch, struct ner_model *model,
+struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch, struct ner_model *model,
                                           const struct ner_options *options) {
-  struct ner_sql_ahead *ahead;
+  struct ner_sql_prefetch *prefetch;
   if( ner_pool_threads(0) < 2 ) return NULL;
-  ahead = ner_calloc(1, sizeof *ahead);
-  if( !ahead ) return NULL;
-  ahead->batch = batch;
-  ahead->model = model;
-  ahead->options = options;
-  ahead->process = getpid();
-  if( fegetenv(&ahead->fenv) || pthread_mutex_init(&ahead->lock, NULL) ) {
-    NER_FREE(ahead);
+  prefetch = ner_calloc(1, sizeof *prefetch);
+  if( !prefetch ) return NULL;
+  prefetch->batch = batch;
+  prefetch->model = model;
+  prefetch->options = options;
+  prefetch->process = getpid();
+  if( fegetenv(&prefetch->fenv) || pthread_mutex_init(&prefetch->lock, NULL) ) {
+    NER_FREE(prefetch);
     return NULL;
   }
-  if( pthread_cond_init(&ahead->changed, NULL) ) {
-    pthread_mutex_destroy(&ahead->lock);
-    NER_FREE(ahead);
+  if( pthread_cond_init(&prefetch->changed, NULL) ) {
+    pthread_mutex_destroy(&prefetch->lock);
+    NER_FREE(prefetch);
     return NULL;
   }
-  if( start_thread(ahead) ) return ahead;
-  free_ahead(ahead);
+  if( start_thread(prefetch) ) return prefetch;
+  prefetch_free(prefetch);
   return NULL;
 }
 
 /* In a forked child the batch stands still in the middle of something: it is left as it is. */
-static bool is_lost(struct ner_sql_ahead *ahead) {
-  if( ahead->process == getpid() ) return false;
-  *ahead->batch = (struct ner_sql_batch){0};
+static bool is_lost(struct ner_sql_prefetch *prefetch) {
+  if( prefetch->process == getpid() ) return false;
+  *prefetch->batch = (struct ner_sql_batch){0};
   return true;
 }
 
 /* false: not yet, after a while. */
-static bool wait_a_little(struct ner_sql_ahead *ahead) {
+static bool wait_a_little(struct ner_sql_prefetch *prefetch) {
   struct timespec until;
   bool done;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_nsec += LOOK_EVERY_NS;
   if( until.tv_nsec >= 1000 * 1000 * 1000 ) until.tv_sec++, until.tv_nsec -= 1000 * 1000 * 1000;
-  pthread_mutex_lock(&ahead->lock);
-  if( !ahead->done ) pthread_cond_timedwait(&ahead->changed, &ahead->lock, &until);
-  done = ahead->done;
-  pthread_mutex_unlock(&ahead->lock);
+  pthread_mutex_lock(&prefetch->lock);
+  if( !prefetch->done ) pthread_cond_timedwait(&prefetch->changed, &prefetch->lock, &until);
+  done = prefetch->done;
+  pthread_mutex_unlock(&prefetch->lock);
   return done;
 }
 
-int ner_sql_ahead_finish(struct ner_sql_ahead *ahead, sqlite3 *db, double *seconds,
+int ner_sql_prefetch_finish(struct ner_sql_prefetch *prefetch, sqlite3 *db, double *seconds,
                          struct ner_err *err) {
-  struct ner_sql_stop stop;
+  struct ner_sql_cancel cancel;
   int rc;
-  if( is_lost(ahead) )
+  if( is_lost(prefetch) )
     return ner_fail(err, NER_ERROR, "this process was forked in the middle of the query; begin the"
                                     " query in the child, on a connection of its own");
-  ner_sql_stop_open(&stop, db);
-  while( !wait_a_little(ahead) )
-    if( ner_stop_asked(&stop.stop) ) atomic_store(&ahead->stop, true);
-  ner_sql_stop_close(&stop);
-  pthread_join(ahead->thread, NULL);
-  rc = ahead->rc;
-  *seconds = ahead->seconds;
-  if( rc != NER_OK ) *err = ahead->err;
-  free_ahead(ahead);
+  ner_sql_cancel_open(&cancel, db);
+  while( !wait_a_little(prefetch) )
+    if( ner_cancelled(&cancel.base) ) atomic_store(&prefetch->cancel, true);
+  ner_sql_cancel_close(&cancel);
+  pthread_join(prefetch->thread, NULL);
+  rc = prefetch->rc;
+  *seconds = prefetch->seconds;
+  if( rc != NER_OK ) *err = prefetch->err;
+  prefetch_free(prefetch);
   return rc;
 }
 
-void ner_sql_ahead_abandon(struct ner_sql_ahead *ahead) {
-  if( !ahead || is_lost(ahead) ) return;
-  atomic_store(&ahead->stop, true);
-  pthread_join(ahead->thread, NULL);
-  free_ahead(ahead);
+void ner_sql_prefetch_abandon(struct ner_sql_prefetch *prefetch) {
+  if( !prefetch || is_lost(prefetch) ) return;
+  atomic_store(&prefetch->cancel, true);
+  pthread_join(prefetch->thread, NULL);
+  prefetch_free(prefetch);
 }

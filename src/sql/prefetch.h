@@ -2,9 +2,9 @@
 ** prefetch.h - a batch labelled in the background, while the connection's own thread hands out the
 ** rows of the one before and reads the one after.
 **
-**     ahead = ner_sql_ahead_start(&batch, model, &options);   NULL: label it yourself
+**     prefetch = ner_sql_prefetch_start(&batch, model, &options);   NULL: label it yourself
 **     ... the batch is not to be touched ...
-**     rc = ner_sql_ahead_finish(ahead, db, &seconds, &err);   or ner_sql_ahead_abandon(ahead)
+**     rc = ner_sql_prefetch_finish(prefetch, db, &seconds, &err);   or ner_sql_prefetch_abandon(prefetch)
 **
 ** SQLite knows nothing of it: only memory is worked on. The thread is there for one batch, so
 ** that nothing is left to look after; it is the caller of the pool's workers in the place of the
@@ -17,18 +17,18 @@
 
 #pragma GCC visibility push(hidden)
 
-struct ner_sql_ahead;
+struct ner_sql_prefetch;
 
 /* NULL when there is nothing to gain, because one thread is all that may be used, or no thread or
 ** memory to be had. Model and options are borrowed. */
-struct ner_sql_ahead *ner_sql_ahead_start(struct ner_sql_batch *batch, struct ner_model *model,
+struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch, struct ner_model *model,
                                           const struct ner_options *options);
 /* Waits for the end: what ner_sql_batch_label() has returned, and how long it took. Ends it early
 ** when the connection wants to stop. Only while a statement of the connection is running. */
-int ner_sql_ahead_finish(struct ner_sql_ahead *ahead, sqlite3 *db, double *seconds,
+int ner_sql_prefetch_finish(struct ner_sql_prefetch *prefetch, sqlite3 *db, double *seconds,
                          struct ner_err *err);
 /* Ends it as soon as may be; some tens of milliseconds. */
-void ner_sql_ahead_abandon(struct ner_sql_ahead *ahead);
+void ner_sql_prefetch_abandon(struct ner_sql_prefetch *prefetch);
 
 #pragma GCC visibility pop
 #endif

@@ -13,11 +13,11 @@
 
 #include <string.h>
 
-#define PLAN_LABEL (1 << NER_SQL_WISH_BIT)
-#define PLAN_GE    (2 << NER_SQL_WISH_BIT)
-#define PLAN_GT    (4 << NER_SQL_WISH_BIT)
-#define PLAN_LIMIT (8 << NER_SQL_WISH_BIT)
-#define PLAN_SKIP  (16 << NER_SQL_WISH_BIT) /* OFFSET */
+#define PLAN_LABEL (1 << NER_SQL_PUSHDOWN_BIT)
+#define PLAN_GE    (2 << NER_SQL_PUSHDOWN_BIT)
+#define PLAN_GT    (4 << NER_SQL_PUSHDOWN_BIT)
+#define PLAN_LIMIT (8 << NER_SQL_PUSHDOWN_BIT)
+#define PLAN_SKIP  (16 << NER_SQL_PUSHDOWN_BIT) /* OFFSET */
 
 static void take(sqlite3_index_info *info, int constraint, int bit, int *n_argv) {
   if( constraint < 0 ) return;
@@ -25,7 +25,7 @@ static void take(sqlite3_index_info *info, int constraint, int bit, int *n_argv)
   info->aConstraintUsage[constraint].argvIndex = ++*n_argv;
 }
 
-void ner_sql_wish_plan(sqlite3_index_info *info, const char *what, int label_column,
+void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label_column,
                        int score_column, int *n_argv) {
   int label = -1, ge = -1, gt = -1, limit = -1, skip = -1;
   for( int i = 0; i < info->nConstraint; i++ ) {
@@ -69,45 +69,45 @@ static void take_score(sqlite3_value *value, double *score) {
 }
 
 /* What is not of the plain type is left to SQLite, which knows how such things compare. */
-int ner_sql_wish_take(struct ner_sql_wish *wish, int plan, sqlite3_value **argv,
+int ner_sql_pushdown_read(struct ner_sql_pushdown *pushdown, int plan, sqlite3_value **argv,
                       struct ner_err *err) {
   sqlite3_value *label = value_of(plan, PLAN_LABEL, &argv), *limit, *skip;
-  wish->min_score = wish->above_score = -1;
-  wish->limit = -1;
+  pushdown->min_score = pushdown->above_score = -1;
+  pushdown->limit = -1;
   if( label && sqlite3_value_type(label) == SQLITE_TEXT ) {
-    wish->label = sqlite3_value_dup(label);
-    if( !wish->label || !sqlite3_value_text(wish->label) ) return ner_fail_nomem(err);
+    pushdown->label = sqlite3_value_dup(label);
+    if( !pushdown->label || !sqlite3_value_text(pushdown->label) ) return ner_fail_nomem(err);
   }
-  take_score(value_of(plan, PLAN_GE, &argv), &wish->min_score);
-  take_score(value_of(plan, PLAN_GT, &argv), &wish->above_score);
+  take_score(value_of(plan, PLAN_GE, &argv), &pushdown->min_score);
+  take_score(value_of(plan, PLAN_GT, &argv), &pushdown->above_score);
   limit = value_of(plan, PLAN_LIMIT, &argv);
   skip = value_of(plan, PLAN_SKIP, &argv);
   if( limit && sqlite3_value_int64(limit) >= 0 ) {
-    wish->limit = sqlite3_value_int64(limit);
+    pushdown->limit = sqlite3_value_int64(limit);
     if( skip && sqlite3_value_int64(skip) > 0 &&
-        __builtin_add_overflow(wish->limit, sqlite3_value_int64(skip), &wish->limit) )
-      wish->limit = -1;
+        __builtin_add_overflow(pushdown->limit, sqlite3_value_int64(skip), &pushdown->limit) )
+      pushdown->limit = -1;
   }
   return NER_OK;
 }
 
-void ner_sql_wish_free(struct ner_sql_wish *wish) {
-  sqlite3_value_free(wish->label);
-  wish->label = NULL;
+void ner_sql_pushdown_free(struct ner_sql_pushdown *pushdown) {
+  sqlite3_value_free(pushdown->label);
+  pushdown->label = NULL;
 }
 
-static bool is_wanted_label(const struct ner_sql_wish *wish, const char *label) {
-  return !wish->label || (strlen(label) == (size_t)sqlite3_value_bytes(wish->label) &&
-                          !strcmp(label, (const char *)sqlite3_value_text(wish->label)));
+static bool is_wanted_label(const struct ner_sql_pushdown *pushdown, const char *label) {
+  return !pushdown->label || (strlen(label) == (size_t)sqlite3_value_bytes(pushdown->label) &&
+                          !strcmp(label, (const char *)sqlite3_value_text(pushdown->label)));
 }
 
-bool ner_sql_wish_possible(const struct ner_sql_wish *wish, const struct ner_model *model) {
+bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown, const struct ner_model *model) {
   for( int32_t i = 0; i < model->config.n_labels; i++ )
-    if( !model->label[i].outside && is_wanted_label(wish, model->label[i].shown) ) return true;
+    if( !model->label[i].outside && is_wanted_label(pushdown, model->label[i].shown) ) return true;
   return false;
 }
 
-bool ner_sql_wish_granted(const struct ner_sql_wish *wish, const struct ner_entity *e) {
+bool ner_sql_pushdown_matches(const struct ner_sql_pushdown *pushdown, const struct ner_entity *e) {
   double score = e->score;
-  return score >= wish->min_score && score > wish->above_score && is_wanted_label(wish, e->label);
+  return score >= pushdown->min_score && score > pushdown->above_score && is_wanted_label(pushdown, e->label);
 }

@@ -32,40 +32,40 @@ double ner_sql_seconds(void) {
 }
 
 static bool asked(void *arg) {
-  struct ner_sql_stop *stop = arg;
+  struct ner_sql_cancel *cancel = arg;
   int rc = SQLITE_OK;
-  if( ner_sql_seconds() < stop->next ) return false;
-  for( size_t i = 0; !stop->probe && !stop->broken; i++ ) {
-    rc = sqlite3_prepare_v2(stop->db, probes[i], -1, &stop->probe, NULL);
+  if( ner_sql_seconds() < cancel->next ) return false;
+  for( size_t i = 0; !cancel->probe && !cancel->broken; i++ ) {
+    rc = sqlite3_prepare_v2(cancel->db, probes[i], -1, &cancel->probe, NULL);
     if( rc == SQLITE_INTERRUPT ) return true;
-    stop->broken = rc != SQLITE_OK && i + 1 == sizeof probes / sizeof *probes;
+    cancel->broken = rc != SQLITE_OK && i + 1 == sizeof probes / sizeof *probes;
   }
-  if( stop->broken ) return false;
-  rc = sqlite3_step(stop->probe);
-  sqlite3_reset(stop->probe);
-  stop->next = ner_sql_seconds() + ASK_EVERY_S;
+  if( cancel->broken ) return false;
+  rc = sqlite3_step(cancel->probe);
+  sqlite3_reset(cancel->probe);
+  cancel->next = ner_sql_seconds() + ASK_EVERY_S;
   return rc == SQLITE_INTERRUPT;
 }
 
-void ner_sql_stop_open(struct ner_sql_stop *stop, sqlite3 *db) {
-  *stop =
-      (struct ner_sql_stop){.stop = {asked, stop}, .db = db, .next = ner_sql_seconds() + ASK_EVERY_S};
+void ner_sql_cancel_open(struct ner_sql_cancel *cancel, sqlite3 *db) {
+  *cancel =
+      (struct ner_sql_cancel){.base = {asked, cancel}, .db = db, .next = ner_sql_seconds() + ASK_EVERY_S};
 }
 
 /* The probe must not outlive the query: a connection with a statement left cannot be closed. */
-void ner_sql_stop_close(struct ner_sql_stop *stop) {
-  sqlite3_finalize(stop->probe);
-  stop->probe = NULL;
+void ner_sql_cancel_close(struct ner_sql_cancel *cancel) {
+  sqlite3_finalize(cancel->probe);
+  cancel->probe = NULL;
 }
 
 int ner_sql_run(sqlite3 *db, struct ner_model *model, const struct ner_input *input,
                 const struct ner_options *options, struct ner_output *output, struct ner_err *err) {
-  struct ner_sql_stop stop;
+  struct ner_sql_cancel cancel;
   int rc;
   *output = (struct ner_output){0};
-  ner_sql_stop_open(&stop, db);
-  rc = ner_pipeline_run(model, input, 1, options, options == NULL, output, &stop.stop, err);
-  ner_sql_stop_close(&stop);
+  ner_sql_cancel_open(&cancel, db);
+  rc = ner_pipeline_run(model, input, 1, options, options == NULL, output, &cancel.base, err);
+  ner_sql_cancel_close(&cancel);
   if( rc == NER_OK && output->err.code != NER_OK ) {
     rc = output->err.code;
     *err = output->err;

@@ -103,21 +103,21 @@ int ner_sql_extract(sqlite3 *db, struct ner_model *model, struct ner_slice text,
 /* The surest label of a token's probabilities [n_labels]; the first of equals. */
 int32_t ner_sql_best_label(const float *probs, int32_t n_labels);
 
-/* A connection's wish to stop, for ner_pipeline_run() and whatever else takes long:
-**     struct ner_sql_stop stop;
-**     ner_sql_stop_open(&stop, db);
-**     rc = ner_pipeline_run(..., &stop.stop, err);
-**     ner_sql_stop_close(&stop);
+/* A connection's wish to cancel, for ner_pipeline_run() and whatever else takes long:
+**     struct ner_sql_cancel cancel;
+**     ner_sql_cancel_open(&cancel, db);
+**     rc = ner_pipeline_run(..., &cancel.base, err);
+**     ner_sql_cancel_close(&cancel);
 ** Only while a statement of the connection is running. */
-struct ner_sql_stop {
-  struct ner_stop stop;
+struct ner_sql_cancel {
+  struct ner_cancel base;
   sqlite3 *db;
   sqlite3_stmt *probe; /* prepared when first needed */
   double next;         /* second not to be asked again before */
   bool broken;         /* there is no asking on this connection */
 };
-void ner_sql_stop_open(struct ner_sql_stop *stop, sqlite3 *db);
-void ner_sql_stop_close(struct ner_sql_stop *stop);
+void ner_sql_cancel_open(struct ner_sql_cancel *cancel, sqlite3 *db);
+void ner_sql_cancel_close(struct ner_sql_cancel *cancel);
 
 double ner_sql_seconds(void); /* of a clock that nobody sets */
 
@@ -170,25 +170,25 @@ void ner_sql_result_entity(sqlite3_context *context, struct ner_slice text,
 
 /* ---- constraints on label and score, and LIMIT (sql/pushdown.c) ---- */
 
-struct ner_sql_wish {
+struct ner_sql_pushdown {
   sqlite3_value *label; /* NULL: any */
   double min_score;     /* score >= min_score, */
   double above_score;   /* and score > above_score */
   sqlite3_int64 limit;  /* rows that will be asked for, a hint; -1: not known */
 };
-#define NER_SQL_WISH_BIT  4 /* idxNum: bits from here on, values behind the arguments' */
-#define NER_SQL_WISH_BITS 5
+#define NER_SQL_PUSHDOWN_BIT  4 /* idxNum: bits from here on, values behind the arguments' */
+#define NER_SQL_PUSHDOWN_BITS 5
 
 /* For xBestIndex, after ner_sql_table_plan(), whose plan is `what` to those who read query plans;
 ** then for xFilter, with the values left. */
-void ner_sql_wish_plan(sqlite3_index_info *info, const char *what, int label_column,
+void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label_column,
                        int score_column, int *n_argv);
-int ner_sql_wish_take(struct ner_sql_wish *wish, int plan, sqlite3_value **argv,
+int ner_sql_pushdown_read(struct ner_sql_pushdown *pushdown, int plan, sqlite3_value **argv,
                       struct ner_err *err);
-void ner_sql_wish_free(struct ner_sql_wish *wish);
+void ner_sql_pushdown_free(struct ner_sql_pushdown *pushdown);
 /* Could this model give such an entity at all? */
-bool ner_sql_wish_possible(const struct ner_sql_wish *wish, const struct ner_model *model);
-bool ner_sql_wish_granted(const struct ner_sql_wish *wish, const struct ner_entity *entity);
+bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown, const struct ner_model *model);
+bool ner_sql_pushdown_matches(const struct ner_sql_pushdown *pushdown, const struct ner_entity *entity);
 
 #pragma GCC visibility pop
 #endif

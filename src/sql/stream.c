@@ -5,20 +5,20 @@
 #define FIRST_BYTES (2 * 1024)
 
 void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_model *model,
-                          const struct ner_options *options, const struct ner_sql_wish *wish,
+                          const struct ner_options *options, const struct ner_sql_pushdown *pushdown,
                           ner_sql_feed *feed, void *arg) {
   *s = (struct ner_sql_stream){.db = db,
                                .model = model,
                                .options = *options,
-                               .wish = wish,
+                               .pushdown = pushdown,
                                .feed = feed,
                                .arg = arg,
                                .max_bytes = FIRST_BYTES};
-  s->ended = !ner_sql_wish_possible(wish, model);
+  s->ended = !ner_sql_pushdown_possible(pushdown, model);
 }
 
 void ner_sql_stream_end(struct ner_sql_stream *s) {
-  ner_sql_ahead_abandon(s->ahead);
+  ner_sql_prefetch_abandon(s->prefetch);
   for( int i = 0; i < 2; i++ ) ner_sql_batch_free(&s->batch[i]);
   *s = (struct ner_sql_stream){0};
 }
@@ -30,12 +30,12 @@ static void read_batch(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
 
 static int label_here(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
                       struct ner_err *err) {
-  struct ner_sql_stop stop;
+  struct ner_sql_cancel cancel;
   double start = ner_sql_seconds();
   int rc;
-  ner_sql_stop_open(&stop, s->db);
-  rc = ner_sql_batch_label(batch, s->model, &s->options, &stop.stop, err);
-  ner_sql_stop_close(&stop);
+  ner_sql_cancel_open(&cancel, s->db);
+  rc = ner_sql_batch_label(batch, s->model, &s->options, &cancel.base, err);
+  ner_sql_cancel_close(&cancel);
   *seconds = ner_sql_seconds() - start;
   return rc;
 }
@@ -43,7 +43,7 @@ static int label_here(struct ner_sql_stream *s, struct ner_sql_batch *batch, dou
 /* Will rows be asked for beyond this batch's? With a LIMIT perhaps not, and then nothing should be
 ** done for them; a text gives about one. */
 static bool more_is_wanted(const struct ner_sql_stream *s, const struct ner_sql_batch *batch) {
-  sqlite3_int64 limit = s->wish->limit;
+  sqlite3_int64 limit = s->pushdown->limit;
   return limit < 0 || limit - s->n_given > (sqlite3_int64)batch->n_rows;
 }
 
@@ -55,18 +55,18 @@ static int turn(struct ner_sql_stream *s, struct ner_err *err) {
   int rc;
   ner_sql_batch_clear(after);
   if( now->n_rows == 0 ) read_batch(s, now);
-  if( !s->ahead && s->begun && now->n_texts > 0 )
-    s->ahead = ner_sql_ahead_start(now, s->model, &s->options);
-  if( s->ahead ) {
+  if( !s->prefetch && s->begun && now->n_texts > 0 )
+    s->prefetch = ner_sql_prefetch_start(now, s->model, &s->options);
+  if( s->prefetch ) {
     if( more_is_wanted(s, now) ) read_batch(s, after);
-    rc = ner_sql_ahead_finish(s->ahead, s->db, &seconds, err);
-    s->ahead = NULL;
+    rc = ner_sql_prefetch_finish(s->prefetch, s->db, &seconds, err);
+    s->prefetch = NULL;
   } else {
     rc = label_here(s, now, &seconds, err);
   }
   if( rc != NER_OK ) return rc;
   s->max_bytes = ner_sql_batch_resize(s->max_bytes, seconds);
-  if( after->n_texts > 0 ) s->ahead = ner_sql_ahead_start(after, s->model, &s->options);
+  if( after->n_texts > 0 ) s->prefetch = ner_sql_prefetch_start(after, s->model, &s->options);
   s->begun = true;
   s->out = !s->out;
   s->at_row = s->at_entity = 0;
@@ -83,7 +83,7 @@ static bool find_next(struct ner_sql_stream *s) {
     if( s->row->err.code != NER_OK && s->at_entity++ == 0 ) return true;
     while( s->at_entity < found->n ) {
       s->entity = &found->entity[s->at_entity++];
-      if( ner_sql_wish_granted(s->wish, s->entity) ) return true;
+      if( ner_sql_pushdown_matches(s->pushdown, s->entity) ) return true;
     }
   }
   return false;

@@ -4,7 +4,7 @@
 ** ner_query() and ner(text IN (SELECT ...)) say where the rows come from; the entities come back
 ** in the order in which the rows were read:
 **
-**     ner_sql_stream_begin(&stream, db, model, &options, &wish, feed, arg);
+**     ner_sql_stream_begin(&stream, db, model, &options, &pushdown, feed, arg);
 **     for( rc = ner_sql_stream_next(&stream, &err); rc == NER_OK && stream.row;
 **          rc = ner_sql_stream_next(&stream, &err) )
 **       ... *stream.row, and *stream.entity or, where that is NULL, stream.row->err ...
@@ -30,13 +30,13 @@ struct ner_sql_stream {
   sqlite3 *db;
   struct ner_model *model;         /* borrowed, as is all that follows */
   struct ner_options options;
-  const struct ner_sql_wish *wish; /* of an entity, to be given out */
+  const struct ner_sql_pushdown *pushdown; /* of an entity, to be given out */
   ner_sql_feed *feed;
   void *arg;
   struct ner_sql_batch batch[2];
   int out;                     /* which of the two is handed out; the other comes after it */
   size_t at_row, at_entity;    /* what comes next of it */
-  struct ner_sql_ahead *ahead; /* the other is being labelled */
+  struct ner_sql_prefetch *prefetch; /* the other is being labelled */
   size_t max_bytes;            /* of the next batch */
   bool begun;                  /* there has been a batch */
   bool ended;                  /* the feed has no more rows */
@@ -44,7 +44,7 @@ struct ner_sql_stream {
 };
 
 void ner_sql_stream_begin(struct ner_sql_stream *stream, sqlite3 *db, struct ner_model *model,
-                          const struct ner_options *options, const struct ner_sql_wish *wish,
+                          const struct ner_options *options, const struct ner_sql_pushdown *pushdown,
                           ner_sql_feed *feed, void *arg);
 void ner_sql_stream_end(struct ner_sql_stream *stream); /* does no harm to {0} */
 int ner_sql_stream_next(struct ner_sql_stream *stream, struct ner_err *err);

@@ -230,19 +230,19 @@ static void call_wish(struct run *run) {
       "label = ?3",  "score >= ?3", "score > ?3 AND label = ?4", "label = ?3 COLLATE NOCASE",
       "?3 = label",  "score = ?3",  "label IN (?3, ?4)",         "label IS ?3",
       "label <> ?3", "score < ?3",  "score >= ?3 AND score > ?4"};
-  const char *wish = wishes[fuzz_byte(&run->in) % (sizeof wishes / sizeof *wishes)];
+  const char *pushdown = wishes[fuzz_byte(&run->in) % (sizeof wishes / sizeof *wishes)];
   bool query = fuzz_byte(&run->in) & 1;
   const char *from = query ? "ner_query(?1, ?2)" : "ner(?1, ?2)";
   struct value v[4];
   char a[300], b[300];
   v[0] = value(run, query ? queries : texts), v[1] = value(run, models);
   v[2] = value(run, labels), v[3] = value(run, thresholds);
-  snprintf(a, sizeof a, "SELECT entity, label, score, start FROM %s WHERE %s", from, wish);
+  snprintf(a, sizeof a, "SELECT entity, label, score, start FROM %s WHERE %s", from, pushdown);
   /* A LIMIT keeps SQLite from moving the condition inside. */
   snprintf(b, sizeof b,
            "SELECT entity, label, score, start FROM"
            " (SELECT * FROM %s LIMIT 1000000) WHERE %s",
-           from, wish);
+           from, pushdown);
   if( query ) { /* what it cannot do it may find out at different times */
     struct answer whole = ask(run, "SELECT count(*) FROM ner_query(?1, ?2)", v, 2, NULL, NULL);
     bool fine = whole.rc == SQLITE_DONE;

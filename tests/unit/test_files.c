@@ -84,7 +84,7 @@ struct asker {
   const char *model;
   char *expected;
   char *wrong; /* the first answer that was another */
-  atomic_bool *stop;
+  atomic_bool *cancel;
   atomic_int n_asked;
 };
 
@@ -98,7 +98,7 @@ static char *question(const char *model, int i) {
 static void *keep_asking(void *arg) {
   struct asker *asker = arg;
   sqlite3 *db = open_db();
-  for( int i = 0; !atomic_load(asker->stop); i++ ) {
+  for( int i = 0; !atomic_load(asker->cancel); i++ ) {
     char *theirs = question(asker->model, i), *ours = question(asker->expected, i);
     char *found = ask(db, theirs), *expected = ask(db, ours);
     if( strcmp(found, expected) || !strncmp(found, "error", 5) ) {
@@ -145,12 +145,12 @@ static void delete_it(void) {
 /* Each thing that can happen to the file, while two threads use the model. */
 static void in_use_model_stays(const char *name, void (*const *events)(void), size_t n) {
   struct asker asker[2] = {{0}};
-  atomic_bool stop;
-  atomic_init(&stop, false);
+  atomic_bool cancel;
+  atomic_init(&cancel, false);
   for( int i = 0; i < 2; i++ ) {
     asker[i].model = name;
     asker[i].expected = "untouched";
-    asker[i].stop = &stop;
+    asker[i].cancel = &cancel;
     assert_int_equal(pthread_create(&asker[i].thread, NULL, keep_asking, &asker[i]), 0);
   }
   for( size_t e = 0; e <= n; e++ ) {
@@ -160,7 +160,7 @@ static void in_use_model_stays(const char *name, void (*const *events)(void), si
     for( int i = 0; i < 2; i++ )
       while( atomic_load(&asker[i].n_asked) < before[i] + 4 ) usleep(1000);
   }
-  atomic_store(&stop, true);
+  atomic_store(&cancel, true);
   for( int i = 0; i < 2; i++ ) {
     pthread_join(asker[i].thread, NULL);
     if( asker[i].wrong ) fail_msg("%s", asker[i].wrong);
@@ -275,13 +275,13 @@ struct rewriter {
   pthread_t thread;
   const char *bytes;
   size_t n;
-  atomic_bool stop;
+  atomic_bool cancel;
 };
 
 /* What cp(1) does, over and over. */
 static void *keep_rewriting(void *arg) {
   struct rewriter *r = arg;
-  while( !atomic_load(&r->stop) ) {
+  while( !atomic_load(&r->cancel) ) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     for( size_t at = 0; at < r->n; at += 1 << 20 ) {
       size_t n = r->n - at < 1 << 20 ? r->n - at : 1 << 20;
@@ -321,7 +321,7 @@ static void opening_what_is_being_written(void **state) {
     ner_entities_free(&found);
     ner_model_unref(model);
   }
-  atomic_store(&writer.stop, true);
+  atomic_store(&writer.cancel, true);
   pthread_join(writer.thread, NULL);
   free(bytes);
   print_message("# %d opened, %d refused\n", n_opened, n_refused);
@@ -395,8 +395,8 @@ static void opening_and_converting_can_be_stopped(void **state) {
       struct ner_err err = {0}, none = {0};
       struct ner_model *model;
       int left = n;
-      const struct ner_stop stop = {asked_enough, &left};
-      rc = ner_registry_load("stopped", sources[i], NER_PRECISION_FILE, &stop, &err);
+      const struct ner_cancel cancel = {asked_enough, &left};
+      rc = ner_registry_load("stopped", sources[i], NER_PRECISION_FILE, &cancel, &err);
       if( rc != NER_INTERRUPT ) break;
       assert_string_equal(err.msg, "interrupted");
       assert_int_equal(ner_registry_get("stopped", &model, &none), NER_ERROR);
@@ -410,8 +410,8 @@ static void opening_and_converting_can_be_stopped(void **state) {
     for( int n = 0; rc == NER_INTERRUPT; n = n * 5 / 4 + 1 ) {
       struct ner_err err = {0};
       int left = n;
-      const struct ner_stop stop = {asked_enough, &left};
-      rc = ner_convert_until(sources[i], target, NER_PRECISION_FILE, &stop, &err);
+      const struct ner_cancel cancel = {asked_enough, &left};
+      rc = ner_convert_cancellable(sources[i], target, NER_PRECISION_FILE, &cancel, &err);
       if( rc != NER_INTERRUPT ) break;
       assert_int_equal(rmdir(dir), 0); /* empty: not even a part is left */
       assert_int_equal(mkdir(dir, 0700), 0);

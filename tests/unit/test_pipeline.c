@@ -467,12 +467,12 @@ static void test_interrupt(void **state) {
     for( int which = 0; which < 2; which++ ) {
       struct ner_model *model = which ? large : small;
       struct stopper s = {.caller = pthread_self(), .limit = threads == 1 ? 3 : 1};
-      struct ner_stop stop = {ask, &s};
+      struct ner_cancel cancel = {ask, &s};
       struct ner_output out = {0};
       struct ner_err err = {0};
       int rc;
       ner_pool_threads(threads);
-      rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err);
+      rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &cancel, &err);
       /* Only the caller asks; now and then the workers leave it no batch to begin. */
       if( threads == 1 || s.asked > 0 ) {
         assert_int_equal(rc, NER_INTERRUPT);
@@ -500,7 +500,7 @@ static void test_stretches(void **state) {
   struct ner_output out = {0};
   struct ner_err err = {0};
   struct stopper s = {.caller = pthread_self(), .limit = 1};
-  struct ner_stop stop = {ask, &s};
+  struct ner_cancel cancel = {ask, &s};
   (void)state;
   assert_non_null(text);
   while( n < LONG ) {
@@ -515,7 +515,7 @@ static void test_stretches(void **state) {
   ner_output_free(&out);
   ner_tokens_free(&want);
   assert_int_equal(ner_pipeline_run(model, &(struct ner_input){.utf8 = text, .n_bytes = n}, 1, &first,
-                                    false, &out, &stop, &err),
+                                    false, &out, &cancel, &err),
                    NER_INTERRUPT);
   assert_int_equal(s.asked, 1);
   ner_output_free(&out);
@@ -543,10 +543,10 @@ static void test_interrupt_between_layers(void **state) {
     run(model, &input, 1, &whole);
     for( int limit = 1; limit <= shape.layers + 1; limit++ ) {
       struct stopper s = {.caller = pthread_self(), .limit = limit};
-      struct ner_stop stop = {ask, &s};
+      struct ner_cancel cancel = {ask, &s};
       struct ner_output out = {0};
       struct ner_err err = {0};
-      int rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err);
+      int rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &cancel, &err);
       assert_int_equal(rc, limit <= shape.layers ? NER_INTERRUPT : NER_OK);
       assert_int_equal(s.asked, limit <= shape.layers ? limit : shape.layers);
       ner_output_free(&out);
@@ -567,12 +567,12 @@ static void test_interrupt_between_teams(void **state) {
   char *text = make_text(250);
   struct ner_input input = {.utf8 = text, .n_bytes = strlen(text)};
   struct stopper s = {.caller = pthread_self(), .limit = 1};
-  struct ner_stop stop = {ask, &s};
+  struct ner_cancel cancel = {ask, &s};
   struct ner_output out = {0};
   struct ner_err err = {0};
   (void)state;
   ner_pool_threads(16);
-  assert_int_equal(ner_pipeline_run(model, &input, 1, &first, true, &out, &stop, &err),
+  assert_int_equal(ner_pipeline_run(model, &input, 1, &first, true, &out, &cancel, &err),
                    NER_INTERRUPT);
   assert_int_equal(s.asked, 1);
   ner_output_free(&out);

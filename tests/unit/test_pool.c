@@ -114,13 +114,13 @@ static void test_stop(void **state) {
   (void)state;
   for( int threads = 1; threads <= 3; threads++ ) {
     struct stopper s = {.caller = pthread_self(), .limit = 5};
-    struct ner_stop stop = {ask, &s};
+    struct ner_cancel cancel = {ask, &s};
     ner_pool_threads(threads);
-    assert_int_equal(ner_pool_run(MANY, N_JOBS, slow_job, &s, &stop), NER_INTERRUPT);
+    assert_int_equal(ner_pool_run(MANY, N_JOBS, slow_job, &s, &cancel), NER_INTERRUPT);
     assert_int_equal(s.asked, 5);
     assert_true(atomic_load(&s.jobs) >= 5 && atomic_load(&s.jobs) < N_JOBS / 2);
     s = (struct stopper){.caller = pthread_self(), .limit = 1000};
-    assert_int_equal(ner_pool_run(MANY, 10, slow_job, &s, &stop), NER_OK);
+    assert_int_equal(ner_pool_run(MANY, 10, slow_job, &s, &cancel), NER_OK);
     assert_int_equal(atomic_load(&s.jobs), 10);
   }
 }
@@ -415,7 +415,7 @@ static bool fork_once(void *arg) {
 
 static void test_fork_in_callback(void **state) {
   struct forker f = {0};
-  struct ner_stop stop = {fork_once, &f};
+  struct ner_cancel cancel = {fork_once, &f};
   struct stopper s = {0};
   int rc;
   (void)state;
@@ -423,7 +423,7 @@ static void test_fork_in_callback(void **state) {
   skip();
 #endif
   ner_pool_threads(3);
-  rc = ner_pool_run(3, 30, slow_job, &s, &stop);
+  rc = ner_pool_run(3, 30, slow_job, &s, &cancel);
   if( f.is_child ) _exit(rc == NER_INTERRUPT ? child_works() : 100 + rc);
   assert_int_equal(rc, NER_OK);
   assert_int_equal(atomic_load(&s.jobs), 30);

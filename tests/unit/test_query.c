@@ -1,6 +1,6 @@
 /*
 ** test_query.c - many texts in one statement: ner_query(), text IN (...), joins. Their rows are those of
-** ner() one by one, whatever is labelled with what, ahead, and on however many threads.
+** ner() one by one, whatever is labelled with what, prefetch, and on however many threads.
 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -200,7 +200,7 @@ static void a_limit_is_made_use_of(void **state) {
   assert_int_equal(sqlite3_prepare_v2(db, COUNTED, -1, &statement, NULL), SQLITE_OK);
   for( int i = 0; i < 400; i++ ) assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
   sqlite3_finalize(statement);
-  /* Without one, more is read ahead. */
+  /* Without one, more is read prefetch. */
   assert_true(with_limit < n_read);
   n_read = 0;
   do_sql(db, COUNTED " LIMIT -1");

@@ -301,11 +301,11 @@ static int child_works(struct ner_model *model, const char *expected) {
 struct busy {
   pthread_t thread;
   const char *sql;
-  atomic_bool *stop;
+  atomic_bool *cancel;
 };
 static void *keep_busy(void *arg) {
   struct busy *busy = arg;
-  while( !atomic_load(busy->stop) ) {
+  while( !atomic_load(busy->cancel) ) {
     sqlite3 *db = open_db(":memory:");
     sqlite3_free(ask(db, busy->sql));
     close_db(db);
@@ -323,7 +323,7 @@ static void forks_while_queries_run(void **state) {
   struct busy busy[N];
   struct ner_model *model = NULL;
   struct ner_err err = {0};
-  atomic_bool stop;
+  atomic_bool cancel;
   char *expected, *found;
 #ifdef UNDER_TSAN
   skip(); /* it does not support threads in a child of many threads */
@@ -335,10 +335,10 @@ static void forks_while_queries_run(void **state) {
   if( ner_registry_get("tiny", &model, &err) ) fail_msg("%s", err.msg);
   ner_threads(3);
   expected = extracted(model);
-  atomic_init(&stop, false);
+  atomic_init(&cancel, false);
   for( int i = 0; i < N; i++ ) {
     busy[i].sql = work[i];
-    busy[i].stop = &stop;
+    busy[i].cancel = &cancel;
     assert_int_equal(pthread_create(&busy[i].thread, NULL, keep_busy, &busy[i]), 0);
   }
   for( int i = 0; i < 40; i++ ) {
@@ -352,7 +352,7 @@ static void forks_while_queries_run(void **state) {
     if( WIFSIGNALED(status) ) fail_msg("child %d: signal %d", i, WTERMSIG(status));
     if( WEXITSTATUS(status) ) fail_msg("child %d: %d", i, WEXITSTATUS(status));
   }
-  atomic_store(&stop, true);
+  atomic_store(&cancel, true);
   for( int i = 0; i < N; i++ ) pthread_join(busy[i].thread, NULL);
   found = extracted(model); /* the parent is none the worse */
   assert_string_equal(found, expected);

@@ -65,7 +65,7 @@ static void check_against_trial(const char *const *labels) {
       for( int j = 0; j < 5; j++ ) probs[i][j] /= sum;
       row[i] = probs[i];
     }
-    assert_int_equal(ner_path_find(&model, row, (size_t)n, label, &err), NER_OK);
+    assert_int_equal(ner_viterbi(&model, row, (size_t)n, label, &err), NER_OK);
     for( int i = 0; i < n; i++ ) {
       assert_in_range(label[i], 0, 4);
       assert_true(may_follow(before, labels[label[i]]));
@@ -97,11 +97,11 @@ static void test_long(void **state) {
   open_labels(&model, bio);
   for( int i = 0; i < N; i++ ) row[i] = inside;
   row[0] = start;
-  assert_int_equal(ner_path_find(&model, row, N, label, &err), NER_OK);
+  assert_int_equal(ner_viterbi(&model, row, N, label, &err), NER_OK);
   assert_int_equal(label[0], 3);
   assert_int_equal(label[N - 1], 4);
   for( int i = N - 2; i < N; i++ ) row[i] = end; /* .4 * .6 * .6 > .6 * .4 * .4 */
-  assert_int_equal(ner_path_find(&model, row, N, label, &err), NER_OK);
+  assert_int_equal(ner_viterbi(&model, row, N, label, &err), NER_OK);
   assert_int_equal(label[0], 1);
   for( int i = 1; i < N; i++ ) assert_int_equal(label[i], 2);
   free(row);
@@ -118,8 +118,8 @@ static void test_impossible(void **state) {
   int32_t label[2];
   (void)state;
   open_labels(&model, bio);
-  assert_int_equal(ner_path_find(&model, row, 0, label, &err), NER_OK);
-  assert_int_equal(ner_path_find(&model, row, 2, label, &err), NER_OK);
+  assert_int_equal(ner_viterbi(&model, row, 0, label, &err), NER_OK);
+  assert_int_equal(ner_viterbi(&model, row, 2, label, &err), NER_OK);
   assert_true(may_follow(NULL, bio[label[0]]));
   assert_true(may_follow(bio[label[0]], bio[label[1]]));
   close_labels(&model);
