@@ -64,11 +64,8 @@ int sqlite3_ner_init(sqlite3 *db, char **message, const sqlite3_api_routines *ap
 
 int sqlite3_ner_safe_init(sqlite3 *db, char **message, const sqlite3_api_routines *api) {
   static int (*const registers[])(sqlite3 *) = {
-      ner_sql_register_ner,
-      ner_sql_register_tokens,
-      ner_sql_register_words,
-      ner_sql_register_scalars,
-      ner_sql_register_redact,
+      ner_sql_register_ner,     ner_sql_register_tokens, ner_sql_register_words,
+      ner_sql_register_scalars, ner_sql_register_redact,
   };
   int rc = take_api(message, api);
   return rc == SQLITE_OK ? register_all(db, registers, sizeof registers / sizeof *registers) : rc;

@@ -84,8 +84,8 @@ struct ner_options {
 /* One entity. Spans are half open; text + start_byte .. end_byte is the
 ** verbatim entity. */
 struct ner_entity {
-  const char *label; /* "PER"; belongs to the model */
-  float score;       /* mean probability, 0..1 */
+  const char *label;             /* "PER"; belongs to the model */
+  float score;                   /* mean probability, 0..1 */
   uint32_t start, end;           /* code points */
   uint32_t start_byte, end_byte; /* bytes of UTF-8 */
 };
@@ -105,8 +105,8 @@ NER_API const char *ner_version(void);
 ** is an error. With NER_MMAP=1 in the environment weights that can be used in place stay
 ** mapped instead: processes share their memory, but whoever then cuts the file short
 ** brings down every process that uses it. */
-NER_API int ner_model_open(const char *path, enum ner_precision precision,
-                           struct ner_model **out, struct ner_err *err);
+NER_API int ner_model_open(const char *path, enum ner_precision precision, struct ner_model **out,
+                           struct ner_err *err);
 
 /* Opens the model that is embedded in the library. */
 NER_API int ner_model_open_bundled(struct ner_model **out, struct ner_err *err);

@@ -35,13 +35,13 @@ int ner_fail_interrupted(struct ner_err *err); /* returns NER_INTERRUPT */
 void *ner_test_malloc(size_t n_bytes);
 void *ner_test_realloc(void *old, size_t n_bytes);
 void ner_test_free(void *p);
-#define NER_MALLOC(n) ner_test_malloc(n)
+#define NER_MALLOC(n)     ner_test_malloc(n)
 #define NER_REALLOC(p, n) ner_test_realloc(p, n)
-#define NER_FREE(p) ner_test_free(p)
+#define NER_FREE(p)       ner_test_free(p)
 #else
-#define NER_MALLOC(n) malloc(n)
+#define NER_MALLOC(n)     malloc(n)
 #define NER_REALLOC(p, n) realloc(p, n)
-#define NER_FREE(p) free(p)
+#define NER_FREE(p)       free(p)
 #endif
 
 /* n * size bytes; NULL when that overflows or memory is out. */
@@ -63,11 +63,15 @@ static inline bool ner_mul_u64(uint64_t a, uint64_t b, uint64_t *out) {
 static inline bool ner_add_u64(uint64_t a, uint64_t b, uint64_t *out) {
   return !__builtin_add_overflow(a, b, out);
 }
-static inline size_t ner_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+static inline size_t ner_round_up(size_t n, size_t to) {
+  return (n + to - 1) / to * to;
+}
 
 /* Of A-Z, a-z and 0-9 alone. <ctype.h> would ask the locale, which is the host's: in a Turkish one
 ** the small letter of I is another. */
-static inline char ner_ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+static inline char ner_ascii_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
 static inline bool ner_ascii_alnum(char c) {
   char lower = ner_ascii_lower(c);
   return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9');

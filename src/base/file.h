@@ -30,8 +30,8 @@ struct ner_file {
   bool mapped;
   bool is_open; /* until it is settled: */
   int fd;
-  int64_t changed_s, changed_ns; /* its modification time when it was opened */
-  const struct ner_cancel *cancel;   /* asked every few MB; borrowed, NULL after opening */
+  int64_t changed_s, changed_ns;   /* its modification time when it was opened */
+  const struct ner_cancel *cancel; /* asked every few MB; borrowed, NULL after opening */
 };
 int ner_file_open(const char *path, struct ner_file *out, struct ner_err *err);
 int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t end,
@@ -50,7 +50,7 @@ int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_byte
 struct ner_file_writer {
   int fd;
   char *temp;
-  const char *path;            /* borrowed */
+  const char *path;                /* borrowed */
   const struct ner_cancel *cancel; /* asked every few MB; borrowed, NULL after beginning */
 };
 int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner_err *err);

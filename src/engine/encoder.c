@@ -359,7 +359,7 @@ bool ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *
     if( given_up(halt) ) return false;
     attend(&p, seq_begin, n_seq);
     barrier(&p);
-    for( int b = 0; b < n_blocks; b++ ) 
+    for( int b = 0; b < n_blocks; b++ )
       feed_forward(&p, layer, block_begin(n_tok, b, n_blocks), block_begin(n_tok, b + 1, n_blocks),
                    next);
   }

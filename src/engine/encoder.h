@@ -26,8 +26,9 @@ void ner_sessions_free(struct ner_model *model);
 /* How passes under way are given up, from one layer to the next: a batch of a large model takes too
 ** long to be waited for. */
 struct ner_halt {
-  const struct ner_cancel *cancel; /* asked here, by rank 0 of a team; NULL where another thread asks */
-  atomic_bool *asked;          /* set once it says yes; obeyed by all who share it */
+  const struct ner_cancel
+      *cancel;        /* asked here, by rank 0 of a team; NULL where another thread asks */
+  atomic_bool *asked; /* set once it says yes; obeyed by all who share it */
 };
 
 /* One pass over n_seq sequences laid end to end: ids [n_tok] with [CLS] and

@@ -166,7 +166,8 @@ static int tokenise_all(struct run *run, struct ner_err *err) {
     bytes += input_bytes(&run->inputs[i]);
   }
   if( cut(&run->chunk, run->n_inputs) ) return ner_fail_nomem(err);
-  code = ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->cancel);
+  code =
+      ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->cancel);
   if( code ) return ner_fail_interrupted(err);
   for( size_t i = 0; i < run->n_inputs; i++ ) {
     code = run->outputs[i].err.code;

@@ -66,8 +66,8 @@ static void step(struct path *path, const float *probs /* [n_labels] */,
   path->next = score;
 }
 
-int ner_viterbi(const struct ner_model *model, const float *const *probs, size_t n,
-                  int32_t *label, struct ner_err *err) {
+int ner_viterbi(const struct ner_model *model, const float *const *probs, size_t n, int32_t *label,
+                struct ner_err *err) {
   size_t n_labels = (size_t)model->config.n_labels;
   double *scores = ner_alloc(n_labels, 2 * sizeof *scores);
   struct path path = {

@@ -15,8 +15,8 @@
 ** labels to label [n]. Every label's rule is found in the names alone: an I- whose
 ** tag has a B- too goes on with its tag; all others may stand anywhere. So labels
 ** without B- are chosen each by itself. */
-int ner_viterbi(const struct ner_model *model, const float *const *probs, size_t n,
-                  int32_t *label, struct ner_err *err);
+int ner_viterbi(const struct ner_model *model, const float *const *probs, size_t n, int32_t *label,
+                struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

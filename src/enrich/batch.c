@@ -190,8 +190,7 @@ static int label(struct ner_enrich_batcher *b, struct ner_err *err) {
       rc = err->code;
     }
   /* A small batch may not have asked at all. */
-  if( rc == NER_OK && ner_cancelled(&b->work->cancel.base) )
-    rc = ner_fail_interrupted(err);
+  if( rc == NER_OK && ner_cancelled(&b->work->cancel.base) ) rc = ner_fail_interrupted(err);
   return rc;
 }
 

@@ -52,9 +52,10 @@ enum {
 
 static const struct ner_sql_shape shape = {
     .name = "ner_enrich",
-    .schema = "CREATE TABLE x(done INTEGER, total INTEGER, entities INTEGER, errors INTEGER,"
-              " rows_per_second REAL, eta_seconds REAL, \"table\" BLOB HIDDEN, \"column\" BLOB HIDDEN,"
-              " model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)",
+    .schema =
+        "CREATE TABLE x(done INTEGER, total INTEGER, entities INTEGER, errors INTEGER,"
+        " rows_per_second REAL, eta_seconds REAL, \"table\" BLOB HIDDEN, \"column\" BLOB HIDDEN,"
+        " model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)",
     .first_arg = COL_TABLE,
     .n_args = N_ARGS,
 };

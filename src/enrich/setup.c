@@ -261,8 +261,8 @@ int ner_enrich_sweep(const struct ner_enrich_target *target, struct ner_enrich_w
   sqlite3_int64 wanted = 0, any = 0;
   char *done;
   int rc = ner_enrich_ask(
-      work, ner_enrich_sql(target, "SELECT value FROM $S.\"$N_state\" WHERE key = 'sweep'"), &wanted,
-      err);
+      work, ner_enrich_sql(target, "SELECT value FROM $S.\"$N_state\" WHERE key = 'sweep'"),
+      &wanted, err);
   *found = false;
   if( rc != NER_OK || !wanted ) return rc;
   rc = ner_enrich_ask(work, ner_enrich_sql(target, "SELECT 1" GONE("$N") " LIMIT 1"), &any, err);

@@ -37,9 +37,10 @@ enum {
 
 static const struct ner_sql_shape shape = {
     .name = "ner",
-    .schema = "CREATE TABLE x(entity TEXT, label TEXT, score REAL, start INTEGER, \"end\" INTEGER,"
-              " text BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN,"
-              " start_byte INTEGER HIDDEN, end_byte INTEGER HIDDEN)",
+    .schema =
+        "CREATE TABLE x(entity TEXT, label TEXT, score REAL, start INTEGER, \"end\" INTEGER,"
+        " text BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN,"
+        " start_byte INTEGER HIDDEN, end_byte INTEGER HIDDEN)",
     .first_arg = COL_TEXT,
     .n_args = 4,
     .innocuous = true,
@@ -163,7 +164,8 @@ static int feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner
 static int settle(struct cursor *c, struct ner_err *err) {
   int rc;
   if( !c->many ) {
-    while( c->at < c->found.n && !ner_sql_pushdown_matches(&c->pushdown, &c->found.entity[c->at]) ) c->at++;
+    while( c->at < c->found.n && !ner_sql_pushdown_matches(&c->pushdown, &c->found.entity[c->at]) )
+      c->at++;
     return NER_OK;
   }
   rc = ner_sql_stream_next(&c->stream, err);
@@ -226,9 +228,7 @@ static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) 
   switch( i ) {
   case COL_START_BYTE: sqlite3_result_int64(context, e->start_byte); break;
   case COL_END_BYTE: sqlite3_result_int64(context, e->end_byte); break;
-  case COL_TEXT:
-    sqlite3_result_value(context, c->many ? c->stream.row->text : c->arg[0]);
-    break;
+  case COL_TEXT: sqlite3_result_value(context, c->many ? c->stream.row->text : c->arg[0]); break;
   case COL_MODEL:
   case COL_AGGREGATION:
   case COL_THRESHOLD:

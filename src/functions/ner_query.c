@@ -31,9 +31,10 @@ enum {
 
 static const struct ner_sql_shape shape = {
     .name = "ner_query",
-    .schema = "CREATE TABLE x(key, entity TEXT, label TEXT, score REAL, start INTEGER,"
-              " \"end\" INTEGER, error TEXT,"
-              " sql BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)",
+    .schema =
+        "CREATE TABLE x(key, entity TEXT, label TEXT, score REAL, start INTEGER,"
+        " \"end\" INTEGER, error TEXT,"
+        " sql BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)",
     .first_arg = COL_SQL,
     .n_args = 4,
     .direct_only = true,
@@ -139,8 +140,7 @@ static int feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner
   struct cursor *c = arg;
   int rc = sqlite3_step(c->query);
   if( rc == SQLITE_DONE ) return NER_OK;
-  if( rc != SQLITE_ROW )
-    return sqlite_failed(sqlite3_db_handle(c->query), "the query failed", err);
+  if( rc != SQLITE_ROW ) return sqlite_failed(sqlite3_db_handle(c->query), "the query failed", err);
   *key = sqlite3_value_dup(sqlite3_column_value(c->query, 0));
   *text = sqlite3_value_dup(sqlite3_column_value(c->query, 1));
   if( *key && *text ) return NER_OK;

@@ -34,10 +34,10 @@ enum {
 
 static const struct ner_sql_shape shape = {
     .name = "ner_tokens",
-    .schema =
-        "CREATE TABLE x(idx INTEGER, token TEXT, word TEXT, label TEXT, score REAL,"
-        " start INTEGER, \"end\" INTEGER, text BLOB HIDDEN, model BLOB HIDDEN, start_byte INTEGER HIDDEN,"
-        " end_byte INTEGER HIDDEN, word_idx INTEGER HIDDEN)",
+    .schema = "CREATE TABLE x(idx INTEGER, token TEXT, word TEXT, label TEXT, score REAL,"
+              " start INTEGER, \"end\" INTEGER, text BLOB HIDDEN, model BLOB HIDDEN, start_byte "
+              "INTEGER HIDDEN,"
+              " end_byte INTEGER HIDDEN, word_idx INTEGER HIDDEN)",
     .first_arg = COL_TEXT,
     .n_args = 2,
     .innocuous = true,

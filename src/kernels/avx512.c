@@ -108,7 +108,8 @@ FN void v_transpose(V *v) {
     t[i + 3] = _mm512_shuffle_ps(b, d, 0xEE);
   }
   _Pragma("GCC unroll 4") for( int j = 0; j < 4; j++ ) {
-    V a = _mm512_shuffle_f32x4(t[j], t[j + 4], 0x88), b = _mm512_shuffle_f32x4(t[j], t[j + 4], 0xDD);
+    V a = _mm512_shuffle_f32x4(t[j], t[j + 4], 0x88),
+      b = _mm512_shuffle_f32x4(t[j], t[j + 4], 0xDD);
     V c = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0x88);
     V d = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0xDD);
     v[j] = _mm512_shuffle_f32x4(a, c, 0x88);

@@ -16,15 +16,15 @@
 
 /* Bounds that keep every product of two sizes within 32 bits and every number
 ** that is plainly wrong out. BERT-large: 24, 1024, 4096, 30522, 512. */
-#define NER_MAX_LAYERS     256
-#define NER_MAX_HIDDEN     8192
-#define NER_MAX_FFN        65536
-#define NER_MAX_VOCAB      (1 << 20)
-#define NER_MAX_POSITIONS  (1 << 16)
-#define NER_MAX_TYPES      1024
-#define NER_MAX_LABELS     4096
-#define NER_MAX_LABEL_BYTES 256 /* labels are compared each with each */
-#define NER_MAX_TEXT_BYTES (64u << 20) /* of a configuration or vocabulary file */
+#define NER_MAX_LAYERS      256
+#define NER_MAX_HIDDEN      8192
+#define NER_MAX_FFN         65536
+#define NER_MAX_VOCAB       (1 << 20)
+#define NER_MAX_POSITIONS   (1 << 16)
+#define NER_MAX_TYPES       1024
+#define NER_MAX_LABELS      4096
+#define NER_MAX_LABEL_BYTES 256         /* labels are compared each with each */
+#define NER_MAX_TEXT_BYTES  (64u << 20) /* of a configuration or vocabulary file */
 
 /* The remedy for a configuration that cannot be. */
 #define NER_GET_ANEW "; get it anew from where the model comes from"

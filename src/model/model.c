@@ -193,8 +193,8 @@ static int open_directory(const char *dir, enum ner_precision precision,
   return rc;
 }
 
-static int open_file(const char *path, enum ner_precision precision, const struct ner_cancel *cancel,
-                     struct ner_model **out, struct ner_err *err) {
+static int open_file(const char *path, enum ner_precision precision,
+                     const struct ner_cancel *cancel, struct ner_model **out, struct ner_err *err) {
   struct ner_safetensors *file;
   int rc = ner_safetensors_open(path, &file, err);
   if( rc ) return rc;
@@ -203,7 +203,8 @@ static int open_file(const char *path, enum ner_precision precision, const struc
 }
 
 int ner_model_open_cancellable(const char *path, enum ner_precision precision,
-                         const struct ner_cancel *cancel, struct ner_model **out, struct ner_err *err) {
+                               const struct ner_cancel *cancel, struct ner_model **out,
+                               struct ner_err *err) {
   int rc;
   *out = NULL;
   switch( ner_file_kind(path) ) {
@@ -236,7 +237,7 @@ int ner_model_open_bundled(struct ner_model **out, struct ner_err *err) {
 }
 
 int ner_convert_cancellable(const char *source, const char *target, enum ner_precision precision,
-                      const struct ner_cancel *cancel, struct ner_err *err) {
+                            const struct ner_cancel *cancel, struct ner_err *err) {
   struct ner_model *model;
   int rc = ner_model_open_cancellable(source, precision, cancel, &model, err);
   if( rc ) return rc;

@@ -54,10 +54,10 @@ struct ner_weights {
 ** ('I', itself), as the reference does. Joining looks at the tag, which keeps an unknown prefix
 ** ("E-PER" is not "PER"); users see, and name, what is shown. */
 struct ner_label {
-  char *name;      /* "B-PER" */
-  char prefix;     /* 'B' or 'I' */
-  const char *tag; /* points into name: "PER", "O", "LABEL_3" */
-  int32_t tag_id;  /* labels with the same tag share it */
+  char *name;        /* "B-PER" */
+  char prefix;       /* 'B' or 'I' */
+  const char *tag;   /* points into name: "PER", "O", "LABEL_3" */
+  int32_t tag_id;    /* labels with the same tag share it */
   const char *shown; /* points into name: what an entity is called, all behind the first '-' */
   bool outside;      /* shown as "O": never an entity */
 };
@@ -93,9 +93,10 @@ int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ne
 /* ner_model_open() and ner_convert() of ner.h, with somebody to ask every few MB whether to go on
 ** (NULL: nobody). Beside them ner_model_open_bundled, ner_model_ref and ner_model_unref are public. */
 int ner_model_open_cancellable(const char *path, enum ner_precision precision,
-                         const struct ner_cancel *cancel, struct ner_model **out, struct ner_err *err);
+                               const struct ner_cancel *cancel, struct ner_model **out,
+                               struct ner_err *err);
 int ner_convert_cancellable(const char *source, const char *target, enum ner_precision precision,
-                      const struct ner_cancel *cancel, struct ner_err *err);
+                            const struct ner_cancel *cancel, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

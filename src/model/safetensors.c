@@ -37,7 +37,7 @@ struct pair {
 struct ner_safetensors {
   char *name;
   struct ner_file source; /* {0}: the bytes belong to somebody else */
-  struct record *record;      /* [n_records], by name */
+  struct record *record;  /* [n_records], by name */
   size_t n_records, cap_records;
   struct pair *pair; /* __metadata__ */
   size_t n_pairs, cap_pairs;

@@ -14,8 +14,8 @@ struct ner_sql_prefetch {
   struct ner_model *model;
   const struct ner_options *options;
   pthread_t thread;
-  pid_t process;    /* a child forked off meanwhile has no such thread */
-  fenv_t fenv;      /* the host's: results must not depend on which thread computed */
+  pid_t process;      /* a child forked off meanwhile has no such thread */
+  fenv_t fenv;        /* the host's: results must not depend on which thread computed */
   atomic_bool cancel; /* asked of the thread */
   pthread_mutex_t lock;
   pthread_cond_t changed;
@@ -35,7 +35,8 @@ static void *label(void *arg) {
   struct ner_cancel cancel = {prefetch_cancelled, prefetch};
   double start = ner_sql_seconds();
   fesetenv(&prefetch->fenv);
-  prefetch->rc = ner_sql_batch_label(prefetch->batch, prefetch->model, prefetch->options, &cancel, &prefetch->err);
+  prefetch->rc = ner_sql_batch_label(prefetch->batch, prefetch->model, prefetch->options, &cancel,
+                                     &prefetch->err);
   prefetch->seconds = ner_sql_seconds() - start;
   pthread_mutex_lock(&prefetch->lock);
   prefetch->done = true;
@@ -61,8 +62,9 @@ static void prefetch_free(struct ner_sql_prefetch *prefetch) {
   NER_FREE(prefetch);
 }
 
-struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch, struct ner_model *model,
-                                          const struct ner_options *options) {
+struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch,
+                                                struct ner_model *model,
+                                                const struct ner_options *options) {
   struct ner_sql_prefetch *prefetch;
   if( ner_pool_threads(0) < 2 ) return NULL;
   prefetch = ner_calloc(1, sizeof *prefetch);
@@ -107,12 +109,13 @@ static bool wait_a_little(struct ner_sql_prefetch *prefetch) {
 }
 
 int ner_sql_prefetch_finish(struct ner_sql_prefetch *prefetch, sqlite3 *db, double *seconds,
-                         struct ner_err *err) {
+                            struct ner_err *err) {
   struct ner_sql_cancel cancel;
   int rc;
   if( is_lost(prefetch) )
-    return ner_fail(err, NER_ERROR, "this process was forked in the middle of the query; begin the"
-                                    " query in the child, on a connection of its own");
+    return ner_fail(err, NER_ERROR,
+                    "this process was forked in the middle of the query; begin the"
+                    " query in the child, on a connection of its own");
   ner_sql_cancel_open(&cancel, db);
   while( !wait_a_little(prefetch) )
     if( ner_cancelled(&cancel.base) ) atomic_store(&prefetch->cancel, true);

@@ -21,12 +21,13 @@ struct ner_sql_prefetch;
 
 /* NULL when there is nothing to gain, because one thread is all that may be used, or no thread or
 ** memory to be had. Model and options are borrowed. */
-struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch, struct ner_model *model,
-                                          const struct ner_options *options);
+struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch,
+                                                struct ner_model *model,
+                                                const struct ner_options *options);
 /* Waits for the end: what ner_sql_batch_label() has returned, and how long it took. Ends it early
 ** when the connection wants to stop. Only while a statement of the connection is running. */
 int ner_sql_prefetch_finish(struct ner_sql_prefetch *prefetch, sqlite3 *db, double *seconds,
-                         struct ner_err *err);
+                            struct ner_err *err);
 /* Ends it as soon as may be; some tens of milliseconds. */
 void ner_sql_prefetch_abandon(struct ner_sql_prefetch *prefetch);
 

@@ -26,7 +26,7 @@ static void take(sqlite3_index_info *info, int constraint, int bit, int *n_argv)
 }
 
 void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label_column,
-                       int score_column, int *n_argv) {
+                           int score_column, int *n_argv) {
   int label = -1, ge = -1, gt = -1, limit = -1, skip = -1;
   for( int i = 0; i < info->nConstraint; i++ ) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
@@ -52,9 +52,9 @@ void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label
   take(info, limit, PLAN_LIMIT, n_argv);
   take(info, skip, PLAN_SKIP, n_argv);
   /* What EXPLAIN QUERY PLAN shows. */
-  info->idxStr = sqlite3_mprintf("%s%s%s%s%s", what, label >= 0 ? ",label=" : "",
-                                 ge >= 0 ? ",score>=" : "", gt >= 0 ? ",score>" : "",
-                                 limit >= 0 ? ",limit" : "");
+  info->idxStr =
+      sqlite3_mprintf("%s%s%s%s%s", what, label >= 0 ? ",label=" : "", ge >= 0 ? ",score>=" : "",
+                      gt >= 0 ? ",score>" : "", limit >= 0 ? ",limit" : "");
   info->needToFreeIdxStr = info->idxStr != NULL;
 }
 
@@ -70,7 +70,7 @@ static void take_score(sqlite3_value *value, double *score) {
 
 /* What is not of the plain type is left to SQLite, which knows how such things compare. */
 int ner_sql_pushdown_read(struct ner_sql_pushdown *pushdown, int plan, sqlite3_value **argv,
-                      struct ner_err *err) {
+                          struct ner_err *err) {
   sqlite3_value *label = value_of(plan, PLAN_LABEL, &argv), *limit, *skip;
   pushdown->min_score = pushdown->above_score = -1;
   pushdown->limit = -1;
@@ -98,10 +98,11 @@ void ner_sql_pushdown_free(struct ner_sql_pushdown *pushdown) {
 
 static bool is_wanted_label(const struct ner_sql_pushdown *pushdown, const char *label) {
   return !pushdown->label || (strlen(label) == (size_t)sqlite3_value_bytes(pushdown->label) &&
-                          !strcmp(label, (const char *)sqlite3_value_text(pushdown->label)));
+                              !strcmp(label, (const char *)sqlite3_value_text(pushdown->label)));
 }
 
-bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown, const struct ner_model *model) {
+bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown,
+                               const struct ner_model *model) {
   for( int32_t i = 0; i < model->config.n_labels; i++ )
     if( !model->label[i].outside && is_wanted_label(pushdown, model->label[i].shown) ) return true;
   return false;
@@ -109,5 +110,6 @@ bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown, const st
 
 bool ner_sql_pushdown_matches(const struct ner_sql_pushdown *pushdown, const struct ner_entity *e) {
   double score = e->score;
-  return score >= pushdown->min_score && score > pushdown->above_score && is_wanted_label(pushdown, e->label);
+  return score >= pushdown->min_score && score > pushdown->above_score &&
+         is_wanted_label(pushdown, e->label);
 }

@@ -48,8 +48,8 @@ static bool asked(void *arg) {
 }
 
 void ner_sql_cancel_open(struct ner_sql_cancel *cancel, sqlite3 *db) {
-  *cancel =
-      (struct ner_sql_cancel){.base = {asked, cancel}, .db = db, .next = ner_sql_seconds() + ASK_EVERY_S};
+  *cancel = (struct ner_sql_cancel){
+      .base = {asked, cancel}, .db = db, .next = ner_sql_seconds() + ASK_EVERY_S};
 }
 
 /* The probe must not outlive the query: a connection with a statement left cannot be closed. */

@@ -131,8 +131,8 @@ struct ner_sql_shape {
   const char *name;
   const char *schema;    /* CREATE TABLE ... */
   int first_arg, n_args; /* columns that are arguments; the first one is required */
-  bool innocuous;   /* usable in an untrusted schema's views and triggers */
-  bool direct_only; /* usable in top-level SQL alone */
+  bool innocuous;        /* usable in an untrusted schema's views and triggers */
+  bool direct_only;      /* usable in top-level SQL alone */
 };
 struct ner_sql_table {
   sqlite3_vtab base;
@@ -182,13 +182,15 @@ struct ner_sql_pushdown {
 /* For xBestIndex, after ner_sql_table_plan(), whose plan is `what` to those who read query plans;
 ** then for xFilter, with the values left. */
 void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label_column,
-                       int score_column, int *n_argv);
+                           int score_column, int *n_argv);
 int ner_sql_pushdown_read(struct ner_sql_pushdown *pushdown, int plan, sqlite3_value **argv,
-                      struct ner_err *err);
+                          struct ner_err *err);
 void ner_sql_pushdown_free(struct ner_sql_pushdown *pushdown);
 /* Could this model give such an entity at all? */
-bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown, const struct ner_model *model);
-bool ner_sql_pushdown_matches(const struct ner_sql_pushdown *pushdown, const struct ner_entity *entity);
+bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown,
+                               const struct ner_model *model);
+bool ner_sql_pushdown_matches(const struct ner_sql_pushdown *pushdown,
+                              const struct ner_entity *entity);
 
 #pragma GCC visibility pop
 #endif

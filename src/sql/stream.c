@@ -5,8 +5,8 @@
 #define FIRST_BYTES (2 * 1024)
 
 void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_model *model,
-                          const struct ner_options *options, const struct ner_sql_pushdown *pushdown,
-                          ner_sql_feed *feed, void *arg) {
+                          const struct ner_options *options,
+                          const struct ner_sql_pushdown *pushdown, ner_sql_feed *feed, void *arg) {
   *s = (struct ner_sql_stream){.db = db,
                                .model = model,
                                .options = *options,

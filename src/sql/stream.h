@@ -28,24 +28,24 @@ struct ner_sql_stream {
 
   /* What follows is sql/stream.c's. */
   sqlite3 *db;
-  struct ner_model *model;         /* borrowed, as is all that follows */
+  struct ner_model *model; /* borrowed, as is all that follows */
   struct ner_options options;
   const struct ner_sql_pushdown *pushdown; /* of an entity, to be given out */
   ner_sql_feed *feed;
   void *arg;
   struct ner_sql_batch batch[2];
-  int out;                     /* which of the two is handed out; the other comes after it */
-  size_t at_row, at_entity;    /* what comes next of it */
+  int out;                           /* which of the two is handed out; the other comes after it */
+  size_t at_row, at_entity;          /* what comes next of it */
   struct ner_sql_prefetch *prefetch; /* the other is being labelled */
-  size_t max_bytes;            /* of the next batch */
-  bool begun;                  /* there has been a batch */
-  bool ended;                  /* the feed has no more rows */
-  struct ner_err later;        /* it failed; told once the rows before are out */
+  size_t max_bytes;                  /* of the next batch */
+  bool begun;                        /* there has been a batch */
+  bool ended;                        /* the feed has no more rows */
+  struct ner_err later;              /* it failed; told once the rows before are out */
 };
 
 void ner_sql_stream_begin(struct ner_sql_stream *stream, sqlite3 *db, struct ner_model *model,
-                          const struct ner_options *options, const struct ner_sql_pushdown *pushdown,
-                          ner_sql_feed *feed, void *arg);
+                          const struct ner_options *options,
+                          const struct ner_sql_pushdown *pushdown, ner_sql_feed *feed, void *arg);
 void ner_sql_stream_end(struct ner_sql_stream *stream); /* does no harm to {0} */
 int ner_sql_stream_next(struct ner_sql_stream *stream, struct ner_err *err);
 

@@ -33,7 +33,7 @@ struct piece {
 
 struct slot {
   uint32_t hash; /* to spare most comparisons */
-  int32_t id;   /* -1: empty */
+  int32_t id;    /* -1: empty */
 };
 
 struct ner_vocab {
@@ -192,8 +192,8 @@ int ner_vocab_finish(struct ner_vocab *vocab, const char *what, struct ner_err *
     const struct piece *piece = &vocab->piece[i];
     const char *bytes = vocab->bytes + piece->at;
     uint64_t hash = hash_piece(vocab, bytes, piece->n_bytes);
-    *find_slot(vocab, hash, 0, bytes, piece->n_bytes) = (struct slot){
-        (uint32_t)(hash % HASH_PRIME), piece->id}; /* a double: the last id stays */
+    *find_slot(vocab, hash, 0, bytes, piece->n_bytes) =
+        (struct slot){(uint32_t)(hash % HASH_PRIME), piece->id}; /* a double: the last id stays */
   }
   return NER_OK;
 }
