@@ -1,7 +1,8 @@
 /*
-** extract.c - the public functions of ner.h that label text; the model's own
-** are in model.c.
+** extract.c - the public functions of ner.h that share a model and label text. Those that open and
+** convert models are in model/open.c.
 */
+#include "engine/encoder.h"
 #include "engine/pipeline.h"
 
 #include <math.h>
@@ -12,6 +13,17 @@ const char *ner_version(void) {
 
 int ner_threads(int n) {
   return ner_pool_threads(n);
+}
+
+struct ner_model *ner_model_ref(struct ner_model *model) {
+  atomic_fetch_add_explicit(&model->refs, 1, memory_order_relaxed);
+  return model;
+}
+
+void ner_model_unref(struct ner_model *model) {
+  if( !model || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) != 1 ) return;
+  ner_sessions_free(model);
+  ner_model_free(model);
 }
 
 int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/registry.h"
+#include "model/open.h"
 
 #define NAME_MAX_BYTES 64
 #define BUNDLED        "bundled"

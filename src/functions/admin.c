@@ -16,6 +16,7 @@
 
 #include <string.h>
 #include "engine/registry.h"
+#include "model/open.h"
 
 #define THREADS_MAX 1024
 

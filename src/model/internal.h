@@ -1,10 +1,17 @@
 /*
-** internal.h - what the files that make up a model share (model.c and
-** beside it config.c, labels.c, model/hf_weights.c, model/one_file.c, model/hf_tokenizer.c).
-** Nobody else includes it.
+** internal.h - the plan of this room. Only the files of src/model include it.
 **
-** A model is filled step by step: config and labels, tokenizer, weights. Each step
-** may fail; ner_model_free() takes a half-filled one.
+**     open.c            picks a reader, converts
+**       directory:        config.c  hf_tokenizer.c  hf_weights.c
+**       one file:         one_file.c (config.c for the configuration)
+**       embedded bytes:   bundled.c, then one_file.c
+**     labels.c          label names and their parts
+**     safetensors.c     the container, read and checked; safetensors_write.c writes it
+**     json.c            JSON, through SQLite
+**     model.c           what they fill: struct ner_model, its memory, its names
+**
+** Each file uses only those below it. A reader fills a model step by step: configuration and
+** labels, tokenizer, weights. Each step may fail; ner_model_free() takes a half-filled model.
 */
 #ifndef NER_MODEL_INTERNAL_H
 #define NER_MODEL_INTERNAL_H
@@ -36,9 +43,10 @@ struct ner_storage {
   size_t n_blocks, cap_blocks;
 };
 
-/* A zeroed model with its storage, path and nothing else. */
+/* ---- model.c ---- */
+
+/* A model with its path, storage and one reference, otherwise zero. */
 int ner_model_new(const char *path, struct ner_model **out, struct ner_err *err);
-void ner_model_free(struct ner_model *model); /* NULL is fine */
 /* n * size bytes, 64-byte aligned, zeroed, owned by the model. NULL: no memory. */
 void *ner_model_block(struct ner_model *model, uint64_t n, size_t size);
 
@@ -68,18 +76,18 @@ char *ner_config_to_own(const struct ner_model *model);
 /* How many numbers were trained. */
 int64_t ner_config_parameters(const struct ner_config *config);
 
-/* ---- model/hf_tokenizer.c ---- */
+/* ---- hf_tokenizer.c ---- */
 
 /* tokenizer_config.json, vocab.txt, tokenizer.json of a directory: the model's
 ** tokenizer and max_tokens. */
 int ner_tokenizer_from_hf(const char *dir, struct ner_model *model, struct ner_err *err);
 
-/* ---- model/hf_weights.c: weights of a directory, packed (precision F32 or INT8) ---- */
+/* ---- hf_weights.c: weights of a directory, packed (precision F32 or INT8) ---- */
 
 int ner_weights_from_hf(const char *path, const struct ner_cancel *cancel, struct ner_model *model,
                         struct ner_err *err);
 
-/* ---- model/one_file.c: our own file ---- */
+/* ---- one_file.c: the file that ner_convert writes ---- */
 
 /* Takes `file` over, also when it fails. */
 int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,

@@ -77,8 +77,7 @@ struct ner_model {
   uint64_t n_bytes;             /* weights in memory */
   char *path;                   /* where it came from; "(bundled)" */
   char *labels_json;            /* ["O","B-PER",...] */
-  /* Idle sessions, kept for the next batch; guarded by the encoder's lock. */
-  struct ner_session *idle_sessions;
+  struct ner_session *idle_sessions; /* the engine's; nothing in this room touches it */
   /* Owned storage (model.c). */
   struct ner_storage *storage;
 };
@@ -90,13 +89,8 @@ int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_er
 /* "first", "simple", "average", "max", "strict" (any case). */
 int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ner_err *err);
 
-/* ner_model_open() and ner_convert() of ner.h, with somebody to ask every few MB whether to go on
-** (NULL: nobody). Beside them ner_model_open_bundled, ner_model_ref and ner_model_unref are public. */
-int ner_model_open_cancellable(const char *path, enum ner_precision precision,
-                               const struct ner_cancel *cancel, struct ner_model **out,
-                               struct ner_err *err);
-int ner_convert_cancellable(const char *source, const char *target, enum ner_precision precision,
-                            const struct ner_cancel *cancel, struct ner_err *err);
+/* Frees a model that nothing refers to any more; ner_model_unref() calls it. NULL is fine. */
+void ner_model_free(struct ner_model *model);
 
 #pragma GCC visibility pop
 #endif

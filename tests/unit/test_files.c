@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "engine/registry.h"
+#include "model/open.h"
 #include "sql/sql.h"
 #include "support.h"
 

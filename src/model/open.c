@@ -1,0 +1,139 @@
+/*
+** open.c - a directory, a file or the embedded bytes become a model, and a model becomes a file.
+**
+** A model is filled step by step: configuration with its labels, tokenizer, weights. Each step may
+** fail; ner_model_free() takes a half-filled model.
+*/
+#include "model/open.h"
+
+#include <string.h>
+#include "base/file.h"
+#include "model/bundled.h"
+#include "model/internal.h"
+
+static uint64_t linear_bytes(const struct ner_linear *w) {
+  uint64_t padded = ner_round_up((size_t)w->n_out, NER_PANEL);
+  return ner_packed_bytes(w->precision, w->n_out, w->n_in) +
+         padded * (w->precision == NER_PRECISION_INT8 ? 12 : 4);
+}
+
+/* What follows from the rest. */
+static void finish_model(struct ner_model *model) {
+  const struct ner_config *c = &model->config;
+  const struct ner_weights *w = &model->weights;
+  const uint64_t hidden = (uint64_t)c->hidden;
+  uint64_t n = (uint64_t)c->vocab_size * hidden * ner_dtype_bytes(w->word.dtype);
+  if( w->word.scale ) n += (uint64_t)c->vocab_size * 4;
+  n += ((uint64_t)c->max_positions + 2) * hidden * 4 + linear_bytes(&w->classifier);
+  for( int32_t i = 0; i < c->layers; i++ )
+    n += linear_bytes(&w->layer[i].qkv) + linear_bytes(&w->layer[i].out) +
+         linear_bytes(&w->layer[i].ffn1) + linear_bytes(&w->layer[i].ffn2) + 16 * hidden;
+  model->n_bytes = n;
+  model->parameters = ner_config_parameters(c);
+}
+
+static int read_config(const char *dir, struct ner_model *model, struct ner_err *err) {
+  char *path = ner_file_join(dir, "config.json"), *text = NULL;
+  size_t n;
+  int rc;
+  if( !path ) return ner_fail_nomem(err);
+  if( ner_file_kind(path) == NER_FILE_MISSING )
+    rc = ner_fail(err, NER_ERROR,
+                  "%s: lacks config.json; give a Hugging Face model directory (models/fetch.sh "
+                  "fetches one)",
+                  dir);
+  else if( (rc = ner_file_read(path, NER_MAX_TEXT_BYTES, &text, &n, err)) == NER_OK )
+    rc = ner_config_from_hf(text, n, path, model, err);
+  NER_FREE(text);
+  NER_FREE(path);
+  return rc;
+}
+
+static int read_weights(const char *dir, const struct ner_cancel *cancel, struct ner_model *model,
+                        struct ner_err *err) {
+  char *path = ner_file_join(dir, "model.safetensors");
+  int rc;
+  if( !path ) return ner_fail_nomem(err);
+  if( ner_file_kind(path) == NER_FILE_MISSING )
+    rc = ner_fail(err, NER_ERROR,
+                  "%s: lacks model.safetensors; fetch it, or save the model anew as one "
+                  "safetensors file (save_pretrained of a recent transformers)",
+                  dir);
+  else
+    rc = ner_weights_from_hf(path, cancel, model, err);
+  NER_FREE(path);
+  return rc;
+}
+
+static int open_directory(const char *dir, enum ner_precision precision,
+                          const struct ner_cancel *cancel, struct ner_model **out,
+                          struct ner_err *err) {
+  struct ner_model *model;
+  int rc = ner_model_new(dir, &model, err);
+  if( rc ) return rc;
+  model->precision = precision == NER_PRECISION_INT8 ? NER_PRECISION_INT8 : NER_PRECISION_F32;
+  if( (rc = read_config(dir, model, err)) || (rc = ner_tokenizer_from_hf(dir, model, err)) ||
+      (rc = read_weights(dir, cancel, model, err)) )
+    ner_model_free(model);
+  else
+    *out = model;
+  return rc;
+}
+
+static int open_file(const char *path, enum ner_precision precision,
+                     const struct ner_cancel *cancel, struct ner_model **out, struct ner_err *err) {
+  struct ner_safetensors *file;
+  int rc = ner_safetensors_open(path, &file, err);
+  if( rc ) return rc;
+  ner_safetensors_set_cancel(file, cancel);
+  return ner_model_from_file(file, precision, out, err);
+}
+
+int ner_model_open_cancellable(const char *path, enum ner_precision precision,
+                               const struct ner_cancel *cancel, struct ner_model **out,
+                               struct ner_err *err) {
+  int rc;
+  *out = NULL;
+  switch( ner_file_kind(path) ) {
+  case NER_FILE_MISSING:
+    return ner_fail(err, NER_ERROR,
+                    "'%s' does not exist; give a model directory, or a file that ner_convert "
+                    "wrote",
+                    path);
+  case NER_FILE_DIRECTORY: rc = open_directory(path, precision, cancel, out, err); break;
+  default: rc = open_file(path, precision, cancel, out, err); break;
+  }
+  if( rc == NER_OK ) finish_model(*out);
+  return rc;
+}
+
+int ner_model_open(const char *path, enum ner_precision precision, struct ner_model **out,
+                   struct ner_err *err) {
+  return ner_model_open_cancellable(path, precision, NULL, out, err);
+}
+
+int ner_model_open_bundled(struct ner_model **out, struct ner_err *err) {
+  struct ner_safetensors *file;
+  size_t n_bytes;
+  const unsigned char *bytes = ner_bundled(&n_bytes);
+  int rc = ner_safetensors_open_bytes(bytes, n_bytes, "(bundled)", &file, err);
+  *out = NULL;
+  if( rc == NER_OK ) rc = ner_model_from_file(file, NER_PRECISION_FILE, out, err);
+  if( rc == NER_OK ) finish_model(*out);
+  return rc;
+}
+
+int ner_convert_cancellable(const char *source, const char *target, enum ner_precision precision,
+                            const struct ner_cancel *cancel, struct ner_err *err) {
+  struct ner_model *model;
+  int rc = ner_model_open_cancellable(source, precision, cancel, &model, err);
+  if( rc ) return rc;
+  rc = ner_model_write(model, target, cancel, err);
+  ner_model_free(model);
+  return rc;
+}
+
+int ner_convert(const char *source, const char *target, enum ner_precision precision,
+                struct ner_err *err) {
+  return ner_convert_cancellable(source, target, precision, NULL, err);
+}
