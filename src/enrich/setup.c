@@ -23,45 +23,17 @@
 
 /* ---- settings ---- */
 
-/* FNV-1a, 64 bits: to tell models apart, not to withstand anybody. */
-static uint64_t hash(uint64_t h, const void *bytes, size_t n_bytes) {
-  const unsigned char *p = bytes;
-  for( size_t i = 0; i < n_bytes; i++ ) h = (h ^ p[i]) * 0x100000001b3u;
-  return h;
-}
-
-/* By content: a model is the same under another name or path, and another one in the same place
-** is not. Training moves every weight, so the last layer's speak for all. */
-static uint64_t model_hash(const struct ner_model *model) {
-  const struct ner_config *config = &model->config;
-  const struct ner_weights *w = &model->weights;
-  const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
-  const struct ner_text_rules *rules = ner_tokenizer_rules(model->tokenizer);
-  const bool flags[] = {rules->clean_text, rules->split_cjk, rules->strip_accents,
-                        rules->lowercase};
-  uint64_t h = 0xcbf29ce484222325u;
-  h = hash(h, w->classifier.packed,
-           ner_packed_bytes(NER_PRECISION_F32, w->classifier.n_out, w->classifier.n_in));
-  h = hash(h, w->norm_gain, (size_t)config->hidden * sizeof(float));
-  for( int32_t i = 0; i < config->layers; i++ )
-    h = hash(h, w->layer[i].ffn_norm_gain, (size_t)config->hidden * sizeof(float));
-  for( int32_t id = 0, n = ner_vocab_size(vocab); id < n; id++ ) {
-    size_t n_bytes;
-    const char *piece = ner_vocab_piece(vocab, id, &n_bytes);
-    h = hash(hash(h, &n_bytes, sizeof n_bytes), piece, n_bytes);
-  }
-  return hash(h, flags, sizeof flags);
-}
-
 char *ner_enrich_settings(const struct ner_model *model, const struct ner_options *options) {
   static const char *const aggregations[] = {"first", "simple", "average", "max", "strict"};
   const struct ner_config *config = &model->config;
+  uint64_t hash;
+  if( ner_model_hash(model, &hash, NULL) ) return NULL; /* no memory */
   return sqlite3_mprintf("%s %dx%d %s, %lld parameters, %d tokens, labels %s, %016llx;"
                          " aggregation %s; threshold %!.17g",
                          ner_architecture_name(config->architecture), config->layers,
                          config->hidden, ner_precision_name(model->precision),
                          (long long)model->parameters, config->max_tokens, model->labels_json,
-                         (unsigned long long)model_hash(model), aggregations[options->aggregation],
+                         (unsigned long long)hash, aggregations[options->aggregation],
                          options->threshold);
 }
 

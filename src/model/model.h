@@ -72,11 +72,12 @@ struct ner_model {
   struct ner_tokenizer *tokenizer;
   struct ner_label *label; /* [n_labels] */
   struct ner_weights weights;
-  enum ner_precision precision; /* F32 or INT8 */
-  int64_t parameters;           /* as trained */
-  uint64_t n_bytes;             /* weights in memory */
-  char *path;                   /* where it came from; "(bundled)" */
-  char *labels_json;            /* ["O","B-PER",...] */
+  enum ner_precision precision;      /* F32 or INT8 */
+  int64_t parameters;                /* as trained */
+  uint64_t n_bytes;                  /* weights in memory */
+  char *path;                        /* where it came from; "(bundled)" */
+  char *labels_json;                 /* ["O","B-PER",...] */
+  atomic_uint_fast64_t hash;         /* ner_model_hash() once it was computed, 0 before */
   struct ner_session *idle_sessions; /* the engine's; nothing in this room touches it */
   /* Owned storage (model.c). */
   struct ner_storage *storage;
@@ -88,6 +89,13 @@ const char *ner_precision_name(enum ner_precision p);       /* "f32", "int8" */
 int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_err *err);
 /* "first", "simple", "average", "max", "strict" (any case). */
 int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ner_err *err);
+
+/* A hash of everything that decides what the model answers: every tensor as the kernels hold it,
+** configuration, labels, vocabulary, text rules. The same for a directory and for the file that
+** ner_convert() makes of it in the same precision, under any path. Computed when first asked for
+** (some 15 ms a 100 MB: a query alone never waits for it, and pages of embeddings that no text
+** needs are not read for it) and then kept. */
+int ner_model_hash(const struct ner_model *model, uint64_t *out, struct ner_err *err);
 
 /* Frees a model that nothing refers to any more; ner_model_unref() calls it. NULL is fine. */
 void ner_model_free(struct ner_model *model);

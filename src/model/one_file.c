@@ -24,6 +24,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "base/hash.h"
 
 #define FORMAT  "sqlite-ner"
 #define VERSION "1"
@@ -123,6 +124,39 @@ static int each_tensor(struct ner_model *model, slot_fn fn, void *arg) {
   for( int32_t i = 0; i < model->config.layers; i++ )
     if( (rc = visit_layer(&v, i)) ) return rc;
   return visit_linear(&v, "", "classifier", &w->classifier);
+}
+
+/* ---- what tells models apart ---- */
+
+static int hash_slot(void *arg, const struct slot *slot) {
+  uint64_t *hash = arg, n_bytes = ner_dtype_bytes(slot->dtype);
+  for( int i = 0; i < slot->rank; i++ ) n_bytes *= slot->shape[i];
+  *hash = ner_hash(*hash, slot->name, strlen(slot->name));
+  *hash = ner_hash(*hash, slot->shape, (size_t)slot->rank * sizeof slot->shape[0]);
+  *hash = ner_hash(*hash, get_pointer(slot), (size_t)n_bytes);
+  return NER_OK;
+}
+
+int ner_model_hash(const struct ner_model *const_model, uint64_t *out, struct ner_err *err) {
+  struct ner_model *model = (struct ner_model *)const_model; /* each_tensor() also sets pointers */
+  const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
+  uint64_t hash = atomic_load(&model->hash);
+  if( hash == 0 ) {
+    char *config = ner_config_to_own(model);
+    if( !config ) return ner_fail_nomem(err);
+    hash = ner_hash(0, config, strlen(config));
+    NER_FREE(config);
+    for( int32_t i = 0; i < ner_vocab_size(vocab); i++ ) {
+      size_t n_bytes;
+      const char *piece = ner_vocab_piece(vocab, i, &n_bytes);
+      hash = ner_hash(hash, piece, n_bytes);
+    }
+    each_tensor(model, hash_slot, &hash);
+    if( hash == 0 ) hash = 1;
+    atomic_store(&model->hash, hash);
+  }
+  *out = hash;
+  return NER_OK;
 }
 
 /* ---- reading ---- */

@@ -224,6 +224,41 @@ static void another_model_makes_all_due(void **state) {
   close_db(db);
 }
 
+/* Another bias under the same name and path: a few bytes of one small tensor. */
+static void one_changed_tensor_makes_all_due(void **state) {
+  static const char *const tensors[] = {"classifier.bias",
+                                        "distilbert.embeddings.word_embeddings.weight",
+                                        "distilbert.transformer.layer.0.ffn.lin1.weight"};
+  const struct tiny tiny = tiny_distilbert();
+  sqlite3 *db = open_db(":memory:");
+  char dir[TEST_PATH];
+  test_dir_make(dir);
+  tiny_write(dir, &tiny);
+  make_docs(db, 30);
+  for( size_t i = 0; i <= sizeof tensors / sizeof *tensors; i++ ) {
+    if( i > 0 ) {
+      struct ner_safetensors *file;
+      struct ner_err err = {0};
+      const struct ner_tensor *t;
+      size_t n;
+      char *bytes = test_read(dir, "model.safetensors", &n);
+      assert_int_equal(ner_safetensors_open_bytes((unsigned char *)bytes, n, "x", &file, &err), 0);
+      t = ner_safetensors_find(file, tensors[i - 1]);
+      ((unsigned char *)t->data)[t->n_bytes - 1] ^= 0x80;
+      ner_safetensors_close(file);
+      test_write(dir, "model.safetensors", bytes, n);
+      free(bytes);
+    }
+    do_sqlf(db, "SELECT ner_load('changing', %Q)", dir);
+    assert_int_equal(enrich(db, "'docs', 'body', 'changing'"), 30);
+    assert_int_equal(enrich(db, "'docs', 'body', 'changing'"), 0);
+    check_docs(db, "changing");
+  }
+  do_sql(db, "SELECT ner_unload('changing')");
+  test_dir_remove(dir);
+  close_db(db);
+}
+
 /* The text is changed by a trigger of the user's, both before and after ours. */
 static void triggers_of_others_may_change_the_text(void **state) {
   sqlite3 *db = open_db(":memory:");
@@ -492,6 +527,7 @@ int main(void) {
       cmocka_unit_test(rows_lost_to_replace_are_found),
       cmocka_unit_test(failures_are_kept),
       cmocka_unit_test(another_model_makes_all_due),
+      cmocka_unit_test(one_changed_tensor_makes_all_due),
       cmocka_unit_test(triggers_of_others_may_change_the_text),
       cmocka_unit_test(any_name_will_do),
       cmocka_unit_test(names_are_found_as_sqlite_finds_them),

@@ -349,6 +349,86 @@ static void one_file(void **state) {
   test_dir_remove(dir);
 }
 
+static uint64_t hash_at(const char *path, enum ner_precision precision) {
+  struct ner_model *model = must_open(path, precision);
+  struct ner_err err = {0};
+  uint64_t hash, again;
+  if( ner_model_hash(model, &hash, &err) ) fail_msg("%s", err.msg);
+  assert_int_equal(ner_model_hash(model, &again, &err), NER_OK);
+  assert_true(hash == again && hash != 0);
+  ner_model_unref(model);
+  return hash;
+}
+
+/* Any tensor, any number in the configuration, any label and any piece makes another hash; another
+** path or form does not. */
+static void hash_covers_everything(void **state) {
+  static const struct {
+    const char *file, *from, *to;
+  } edits[] = {
+      {"config.json", "eps\":1e-12", "eps\":1e-11"},
+      {"config.json", "_heads\":3", "_heads\":6"},
+      {"config.json", "I-PER", "I-ORG"},
+      {"tokenizer_config.json", "do_lower_case\":true", "do_lower_case\":false"},
+      {"tokenizer_config.json", "10", "9"},
+      {"vocab.txt", "lives", "lived"},
+      {"vocab.txt", "lives\nin", "in\nlives"},
+  };
+  char dir[TEST_PATH], path[TEST_PATH];
+  test_dir_make(dir);
+  test_path(path, dir, "one");
+  for( int bert = 0; bert <= 1; bert++ ) {
+    struct tiny tiny = bert ? tiny_bert() : tiny_distilbert();
+    struct ner_safetensors *file;
+    uint64_t f32, int8;
+    size_t n_bytes, n;
+    char *bytes;
+    tiny_write(dir, &tiny);
+    f32 = hash_at(dir, NER_PRECISION_F32);
+    int8 = hash_at(dir, NER_PRECISION_INT8);
+    assert_true(f32 != int8);
+    must_convert(dir, path, NER_PRECISION_F32);
+    assert_true(hash_at(path, NER_PRECISION_FILE) == f32);
+    must_convert(dir, path, NER_PRECISION_INT8);
+    assert_true(hash_at(path, NER_PRECISION_FILE) == int8);
+    for( size_t i = 0; i < sizeof edits / sizeof edits[0]; i++ ) {
+      char *text = test_read(dir, edits[i].file, &n);
+      if( strstr(text, edits[i].from) ) {
+        test_edit(dir, edits[i].file, edits[i].from, edits[i].to);
+        if( hash_at(dir, NER_PRECISION_F32) == f32 ) fail_msg("%s", edits[i].to);
+        test_write(dir, edits[i].file, text, n);
+      }
+      free(text);
+    }
+    /* The last number of each tensor: one bit of its sign. */
+    bytes = test_read(dir, "model.safetensors", &n_bytes);
+    file = open_source(dir);
+    n = ner_safetensors_count(file);
+    for( size_t i = 0; i < n; i++ ) {
+      const struct ner_tensor *t = ner_safetensors_at(file, i);
+      char *copy = malloc(n_bytes);
+      struct ner_safetensors *changed;
+      struct ner_err err = {0};
+      const struct ner_tensor *c;
+      assert_non_null(copy);
+      memcpy(copy, bytes, n_bytes);
+      assert_int_equal(
+          ner_safetensors_open_bytes((unsigned char *)copy, n_bytes, "x", &changed, &err), NER_OK);
+      c = ner_safetensors_find(changed, t->name);
+      ((unsigned char *)c->data)[c->n_bytes - 1] ^= 0x80;
+      test_write(dir, "model.safetensors", copy, n_bytes);
+      if( (hash_at(dir, NER_PRECISION_F32) == f32) !=
+          (strstr(t->name, "pooler") || strstr(t->name, "token_type")) )
+        fail_msg("%s", t->name);
+      ner_safetensors_close(changed);
+      free(copy);
+    }
+    ner_safetensors_close(file);
+    free(bytes);
+  }
+  test_dir_remove(dir);
+}
+
 static void no_layers(void **state) {
   struct tiny tiny = tiny_distilbert();
   char dir[TEST_PATH], path[TEST_PATH];
@@ -732,6 +812,7 @@ int main(void) {
       cmocka_unit_test(narrow_weights),
       cmocka_unit_test(int8_directory),
       cmocka_unit_test(one_file),
+      cmocka_unit_test(hash_covers_everything),
       cmocka_unit_test(no_layers),
       cmocka_unit_test(precisions_that_cannot_be_had),
       cmocka_unit_test(tokenizer_files),
