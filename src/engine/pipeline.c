@@ -328,24 +328,24 @@ static void run_batch_alone(void *arg, int job, int rank) {
   struct lane *lane = &run->lane[rank];
   size_t begin = run->batch.at[job], end = run->batch.at[job + 1];
   /* Rank 0 is the caller, who alone may ask. */
-  const struct ner_halt halt = {rank == 0 ? run->cancel : NULL, &run->halted};
+  const struct ner_cancel_signal signal = {rank == 0 ? run->cancel : NULL, &run->halted};
   if( atomic_load(&run->halted) ) return;
   lay_out(run, begin, end, lane);
   if( ner_encode(lane->session, lane->ids, lane->seq_begin, (int32_t)(end - begin), lane->logits,
-                 NULL, 0, &halt) )
+                 NULL, 0, &signal) )
     take_rows(run, begin, end, lane);
 }
 
 struct team_batch {
   const struct lane *lane;
   int32_t n_seq;
-  struct ner_halt halt;
+  struct ner_cancel_signal signal;
 };
 
 static void encode_in_team(void *arg, struct ner_team *team, int rank) {
   const struct team_batch *b = arg;
   ner_encode(b->lane->session, b->lane->ids, b->lane->seq_begin, b->n_seq, b->lane->logits, team,
-             rank, &b->halt);
+             rank, &b->signal);
 }
 
 static int team_size(const struct ner_config *config, int32_t n_tok) {

@@ -4,7 +4,7 @@
 ** What is computed stands in kernels/vector.h and kernels/vector_i8.h; here is
 ** what a vector of four can do.
 */
-#include "kernels/kernels.h"
+#include "kernels/levels.h"
 
 #if defined(__aarch64__)
 
@@ -18,9 +18,12 @@
 #define KERNEL
 #define FN static inline __attribute__((always_inline))
 
-typedef float32x4_t V;
-typedef int32x4_t VI;
-enum { W = 4 };
+#define NER_ISA(name) name##_neon
+#include "kernels/vector_names.h"
+
+#define V          float32x4_t
+#define VI         int32x4_t
+#define W          4
 #define F32_ROWS   6 /* 6 × 16: 24 accumulators, 4 weights, 1 activation of 32 registers */
 #define F32_PANELS 1
 
@@ -113,7 +116,7 @@ FN V v_from_i(VI i) {
 
 /* Bytes without SDOT: products of 16 bits, added in pairs to 32 and in pairs again. Four
 ** columns of weights are one register. */
-FN VI dot_neon(VI acc, VI x, int8x16_t w) {
+FN VI NER_ISA(dot)(VI acc, VI x, int8x16_t w) {
   int8x16_t xs = vreinterpretq_s8_s32(x);
   VI low = vpaddlq_s16(vmull_s8(vget_low_s8(xs), vget_low_s8(w)));
   VI high = vpaddlq_s16(vmull_high_s8(xs, w));
@@ -122,10 +125,10 @@ FN VI dot_neon(VI acc, VI x, int8x16_t w) {
 #define I8(name)          name##_i8_neon
 #define I8_ROWS           4
 #define I8_PANELS         1
-#define I8_START          start_zero
+#define I8_START          i8_start_zero
 #define I8_WEIGHTS        int8x16_t
 #define I8_LOAD(p)        vld1q_s8(p)
-#define I8_DOT(acc, x, w) acc = dot_neon(acc, x, w)
+#define I8_DOT(acc, x, w) acc = NER_ISA(dot)(acc, x, w)
 #include "kernels/vector_i8.h"
 #undef I8
 #undef I8_ROWS
@@ -146,7 +149,7 @@ FN VI dot_neon(VI acc, VI x, int8x16_t w) {
 #define I8(name)          name##_i8_neondot
 #define I8_ROWS           6
 #define I8_PANELS         1
-#define I8_START          start_zero
+#define I8_START          i8_start_zero
 #define I8_WEIGHTS        int8x16_t
 #define I8_LOAD(p)        vld1q_s8(p)
 #define I8_DOT(acc, x, w) acc = vdotq_s32(acc, w, vreinterpretq_s8_s32(x))
@@ -156,7 +159,7 @@ FN VI dot_neon(VI acc, VI x, int8x16_t w) {
 #define gemm_i8_neondot gemm_i8_neon
 #endif
 
-static bool has_dot(void) {
+static bool arm_has_dot(void) {
 #if defined(__linux__)
   const unsigned long asimddp = 1ul << 20; /* HWCAP_ASIMDDP */
   return HAVE_DOT && (getauxval(AT_HWCAP) & asimddp) != 0;
@@ -167,19 +170,27 @@ static bool has_dot(void) {
 #endif
 }
 
-bool ner_kernels_arm(struct ner_kernels *table, bool dot) {
-  if( dot && !has_dot() ) return false;
-  table->gemm_f32 = gemm_f32;
-  table->layer_norm = layer_norm;
-  table->softmax = softmax;
-  table->pack = pack;
-  table->quantise = quantise_s8;
-  table->gemm_i8 = dot ? gemm_i8_neondot : gemm_i8_neon;
+bool ner_kernels_neon(struct ner_kernels *table) {
+  table->gemm_f32 = NER_ISA(gemm_f32);
+  table->gemm_i8 = gemm_i8_neon;
+  table->layer_norm = NER_ISA(layer_norm);
+  table->softmax = NER_ISA(softmax);
+  table->pack = NER_ISA(pack);
+  table->quantise = NER_ISA(quantise_s8);
+  return true;
+}
+bool ner_kernels_neondot(struct ner_kernels *table) {
+  if( !arm_has_dot() || !ner_kernels_neon(table) ) return false;
+  table->gemm_i8 = gemm_i8_neondot;
   return true;
 }
 
+#include "kernels/vector_end.h"
 #else
-bool ner_kernels_arm(struct ner_kernels *table, bool dot) {
+bool ner_kernels_neon(struct ner_kernels *table) {
+  return false;
+}
+bool ner_kernels_neondot(struct ner_kernels *table) {
   return false;
 }
 #endif

@@ -5,7 +5,7 @@
 ** What is computed stands in kernels/vector.h and kernels/vector_i8.h; here is
 ** what a vector of eight can do.
 */
-#include "kernels/kernels.h"
+#include "kernels/levels.h"
 
 #if defined(__x86_64__)
 
@@ -20,9 +20,12 @@
 #define KERNEL __attribute__((target("avx2,fma")))
 #define FN     static inline __attribute__((always_inline)) KERNEL
 
-typedef __m256 V;
-typedef __m256i VI;
-enum { W = 8 };
+#define NER_ISA(name) name##_avx2
+#include "kernels/vector_names.h"
+
+#define V          __m256
+#define VI         __m256i
+#define W          8
 #define F32_ROWS   6 /* 6 × 16: 12 accumulators, 2 weights, 1 activation of 16 registers */
 #define F32_PANELS 1
 
@@ -70,15 +73,15 @@ FN V v_exp2i(V n) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
 
-FN VI first_lanes(int n) {
+FN VI NER_ISA(first_lanes)(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 FN V v_load_n(const float *p, int n, float fill) {
-  VI mask = first_lanes(n);
+  VI mask = NER_ISA(first_lanes)(n);
   return _mm256_blendv_ps(v_set(fill), _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask));
 }
 FN void v_store_n(float *p, V v, int n) {
-  _mm256_maskstore_ps(p, first_lanes(n), v);
+  _mm256_maskstore_ps(p, NER_ISA(first_lanes)(n), v);
 }
 
 FN float v_sum(V v) {
@@ -133,14 +136,15 @@ FN V v_from_i(VI i) {
 ** of the weight goes over to the activation. Where w < 0, XOR with all ones makes -x-1 of x (one
 ** operation on any port, where VPSIGNB has half as many): that is |w| short, and the sums begin
 ** with the magnitudes of all negative weights to make up for it. */
-struct signed_weights {
+struct NER_ISA(signed_weights) {
   VI magnitude, negative;
 };
-FN struct signed_weights load_weights(const int8_t *p) {
+FN struct NER_ISA(signed_weights) NER_ISA(load_weights)(const int8_t *p) {
   VI w = _mm256_loadu_si256((const VI *)p);
-  return (struct signed_weights){_mm256_abs_epi8(w), _mm256_cmpgt_epi8(_mm256_setzero_si256(), w)};
+  return (struct NER_ISA(signed_weights)){_mm256_abs_epi8(w),
+                                          _mm256_cmpgt_epi8(_mm256_setzero_si256(), w)};
 }
-FN VI dot_avx2(VI acc, VI x, struct signed_weights w) {
+FN VI NER_ISA(dot)(VI acc, VI x, struct NER_ISA(signed_weights) w) {
   VI pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_xor_si256(x, w.negative));
   return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
@@ -148,9 +152,9 @@ FN VI dot_avx2(VI acc, VI x, struct signed_weights w) {
 #define I8_ROWS           4
 #define I8_PANELS         1
 #define I8_START          I8(start_negatives)
-#define I8_WEIGHTS        struct signed_weights
-#define I8_LOAD(p)        load_weights(p)
-#define I8_DOT(acc, x, w) acc = dot_avx2(acc, x, w)
+#define I8_WEIGHTS        struct NER_ISA(signed_weights)
+#define I8_LOAD(p)        NER_ISA(load_weights)(p)
+#define I8_DOT(acc, x, w) acc = NER_ISA(dot)(acc, x, w)
 #include "kernels/vector_i8.h"
 #undef I8
 #undef I8_ROWS
@@ -171,26 +175,38 @@ FN VI dot_avx2(VI acc, VI x, struct signed_weights w) {
 #define I8(name)          name##_i8_avxvnni
 #define I8_ROWS           6
 #define I8_PANELS         1
-#define I8_START          start_offset
+#define I8_START          i8_start_offset
 #define I8_WEIGHTS        VI
 #define I8_LOAD(p)        _mm256_loadu_si256((const VI *)(p))
 #define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
 #include "kernels/vector_i8.h"
 
-bool ner_kernels_avx2(struct ner_kernels *table, bool vnni) {
-  struct ner_cpu_x86 cpu = ner_cpu_x86();
-  if( !cpu.avx2 || (vnni && !cpu.avxvnni) ) return false;
-  table->gemm_f32 = gemm_f32;
-  table->layer_norm = layer_norm;
-  table->softmax = softmax;
-  table->pack = pack;
-  table->quantise = vnni ? quantise_u8 : quantise_s8;
-  table->gemm_i8 = vnni ? gemm_i8_avxvnni : gemm_i8_avx2;
+static bool avx2_fill(struct ner_kernels *table) {
+  table->gemm_f32 = NER_ISA(gemm_f32);
+  table->gemm_i8 = gemm_i8_avx2;
+  table->layer_norm = NER_ISA(layer_norm);
+  table->softmax = NER_ISA(softmax);
+  table->pack = NER_ISA(pack);
+  table->quantise = NER_ISA(quantise_s8);
   return true;
 }
 
+bool ner_kernels_avx2(struct ner_kernels *table) {
+  return ner_cpu_x86().avx2 && avx2_fill(table);
+}
+bool ner_kernels_avxvnni(struct ner_kernels *table) {
+  if( !ner_cpu_x86().avxvnni || !avx2_fill(table) ) return false;
+  table->gemm_i8 = gemm_i8_avxvnni;
+  table->quantise = NER_ISA(quantise_u8);
+  return true;
+}
+
+#include "kernels/vector_end.h"
 #else
-bool ner_kernels_avx2(struct ner_kernels *table, bool vnni) {
+bool ner_kernels_avx2(struct ner_kernels *table) {
+  return false;
+}
+bool ner_kernels_avxvnni(struct ner_kernels *table) {
   return false;
 }
 #endif

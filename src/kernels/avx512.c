@@ -7,7 +7,7 @@
 ** are played by plain C (tests/emulate.h), so that a machine without them can
 ** test this file.
 */
-#include "kernels/kernels.h"
+#include "kernels/levels.h"
 
 #if defined(__x86_64__)
 
@@ -24,9 +24,12 @@
 #endif
 #define FN static inline __attribute__((always_inline)) KERNEL
 
-typedef __m512 V;
-typedef __m512i VI;
-enum { W = 16 };
+#define NER_ISA(name) name##_avx512
+#include "kernels/vector_names.h"
+
+#define V          __m512
+#define VI         __m512i
+#define W          16
 #define F32_ROWS   12 /* 12 × 32: 24 accumulators, 2 weights, 1 activation of 32 registers */
 #define F32_PANELS 2
 
@@ -74,14 +77,14 @@ FN V v_div(V a, V b) {
   return _mm512_div_ps(a, b);
 }
 
-FN __mmask16 first_lanes(int n) {
+FN __mmask16 NER_ISA(first_lanes)(int n) {
   return (__mmask16)((1u << n) - 1);
 }
 FN V v_load_n(const float *p, int n, float fill) {
-  return _mm512_mask_loadu_ps(v_set(fill), first_lanes(n), p);
+  return _mm512_mask_loadu_ps(v_set(fill), NER_ISA(first_lanes)(n), p);
 }
 FN void v_store_n(float *p, V v, int n) {
-  _mm512_mask_storeu_ps(p, first_lanes(n), v);
+  _mm512_mask_storeu_ps(p, NER_ISA(first_lanes)(n), v);
 }
 
 FN float v_sum(V v) {
@@ -138,14 +141,15 @@ FN V v_from_i(VI i) {
 #include "kernels/vector.h"
 
 /* Bytes without VNNI: as on AVX2, see there. */
-struct signed_weights {
+struct NER_ISA(signed_weights) {
   VI magnitude, negative;
 };
-FN struct signed_weights load_weights(const int8_t *p) {
+FN struct NER_ISA(signed_weights) NER_ISA(load_weights)(const int8_t *p) {
   VI w = _mm512_loadu_si512(p);
-  return (struct signed_weights){_mm512_abs_epi8(w), _mm512_movm_epi8(_mm512_movepi8_mask(w))};
+  return (struct NER_ISA(signed_weights)){_mm512_abs_epi8(w),
+                                          _mm512_movm_epi8(_mm512_movepi8_mask(w))};
 }
-FN VI dot_avx512(VI acc, VI x, struct signed_weights w) {
+FN VI NER_ISA(dot)(VI acc, VI x, struct NER_ISA(signed_weights) w) {
   VI pairs = _mm512_maddubs_epi16(w.magnitude, _mm512_xor_si512(x, w.negative));
   return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
@@ -153,9 +157,9 @@ FN VI dot_avx512(VI acc, VI x, struct signed_weights w) {
 #define I8_ROWS           12
 #define I8_PANELS         1
 #define I8_START          I8(start_negatives)
-#define I8_WEIGHTS        struct signed_weights
-#define I8_LOAD(p)        load_weights(p)
-#define I8_DOT(acc, x, w) acc = dot_avx512(acc, x, w)
+#define I8_WEIGHTS        struct NER_ISA(signed_weights)
+#define I8_LOAD(p)        NER_ISA(load_weights)(p)
+#define I8_DOT(acc, x, w) acc = NER_ISA(dot)(acc, x, w)
 #include "kernels/vector_i8.h"
 #undef I8
 #undef I8_ROWS
@@ -174,26 +178,38 @@ FN VI dot_avx512(VI acc, VI x, struct signed_weights w) {
 #define I8(name)          name##_i8_avx512vnni
 #define I8_ROWS           12
 #define I8_PANELS         2
-#define I8_START          start_offset
+#define I8_START          i8_start_offset
 #define I8_WEIGHTS        VI
 #define I8_LOAD(p)        _mm512_loadu_si512(p)
 #define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
 #include "kernels/vector_i8.h"
 
-bool ner_kernels_avx512(struct ner_kernels *table, bool vnni) {
-  struct ner_cpu_x86 cpu = ner_cpu_x86();
-  if( !cpu.avx512 || (vnni && !cpu.avx512vnni) ) return false;
-  table->gemm_f32 = gemm_f32;
-  table->layer_norm = layer_norm;
-  table->softmax = softmax;
-  table->pack = pack;
-  table->quantise = vnni ? quantise_u8 : quantise_s8;
-  table->gemm_i8 = vnni ? gemm_i8_avx512vnni : gemm_i8_avx512;
+static bool avx512_fill(struct ner_kernels *table) {
+  table->gemm_f32 = NER_ISA(gemm_f32);
+  table->gemm_i8 = gemm_i8_avx512;
+  table->layer_norm = NER_ISA(layer_norm);
+  table->softmax = NER_ISA(softmax);
+  table->pack = NER_ISA(pack);
+  table->quantise = NER_ISA(quantise_s8);
   return true;
 }
 
+bool ner_kernels_avx512(struct ner_kernels *table) {
+  return ner_cpu_x86().avx512 && avx512_fill(table);
+}
+bool ner_kernels_avx512vnni(struct ner_kernels *table) {
+  if( !ner_cpu_x86().avx512vnni || !avx512_fill(table) ) return false;
+  table->gemm_i8 = gemm_i8_avx512vnni;
+  table->quantise = NER_ISA(quantise_u8);
+  return true;
+}
+
+#include "kernels/vector_end.h"
 #else
-bool ner_kernels_avx512(struct ner_kernels *table, bool vnni) {
+bool ner_kernels_avx512(struct ner_kernels *table) {
+  return false;
+}
+bool ner_kernels_avx512vnni(struct ner_kernels *table) {
   return false;
 }
 #endif

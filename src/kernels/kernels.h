@@ -1,16 +1,16 @@
 /*
 ** kernels.h - the arithmetic, behind one table of function pointers.
 **
-** Portable C (kernels.c) is the specification. kernels/avx2.c, kernels/avx512.c
-** and kernels/arm.c overlay it for the instruction sets found at run time, in
-** ascending order, each function with its own target attribute; all three are
-** the same text (kernels/vector.h, kernels/vector_i8.h) over their own vector
-** type, and give the same bits whatever its width. Integer kernels equal the
-** portable ones bit for bit; float ones within a relative 1e-5.
+** portable.c is the specification. avx2.c, avx512.c and arm.c overlay it for the
+** instruction sets found at run time (dispatch.c), each function with its own
+** target attribute. All three compile the same text (vector.h, vector_i8.h) over
+** their own vector type and give the same bits whatever its width. Integer kernels
+** equal the portable ones bit for bit, float kernels within a relative 1e-5.
+** pack.c lays out weights, attention.c builds attention on the table.
 **
-** One rule above all: a row's result never depends on the rows beside it nor on
-** how the work was cut. So every output element is summed over k in one fixed
-** order at a given level, whatever tile it fell into.
+** One rule above all: a row's result depends neither on the rows beside it nor on
+** how the work is cut. Every output element is summed over k in one fixed order at
+** a given level, whatever tile it falls into.
 **
 ** Layouts (the same for every level, so a converted file serves every machine):
 **   f32 weights   [ceil(N/16)][K][16]            zero padded
@@ -48,7 +48,7 @@ enum ner_epilogue {
 /* Leading dimensions (ld...) count elements. Any m >= 1, any n >= 1, any
 ** alignment of activations; nothing outside the named elements is touched. */
 struct ner_kernels {
-  const char *name; /* one of ner_kernels_names */
+  const char *name; /* "portable", "avx2", ...: see ner_kernels_name() */
 
   /* Quantises rows: xq[m,k] = round(x[m,k]·127 / max|x[m,:]|), scale[m] = max|x[m,:]| / 127.
   ** A row that is zero (or all below 1e-30) has scale 0. xq is in the form gemm_i8 of the same
@@ -97,9 +97,9 @@ size_t ner_attention_scratch(int n_tok, int head); /* floats, for any level */
 const struct ner_kernels *ner_kernels_get(struct ner_err *err);
 /* For tests: the table of a named level, NULL when this machine cannot run it. */
 const struct ner_kernels *ner_kernels_level(const char *name);
-/* "portable", "openblas", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot":
-** NULL-terminated, ascending. */
-extern const char *const ner_kernels_names[];
+/* The i-th level's name in ascending order, whether or not this machine can run it: "portable",
+** "openblas", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot"; NULL beyond the last. */
+const char *ner_kernels_name(int i);
 
 /* Packing (portable, done at load or by ner_convert). Bytes of the packed form: */
 uint64_t ner_packed_bytes(enum ner_precision precision, int32_t n_out, int32_t n_in);
@@ -112,15 +112,6 @@ void ner_pack_i8(const float *w, int32_t n_out, int32_t n_in, int8_t *packed, fl
 /* OpenBLAS's name for the processor it believes to run on, for ner_debug(); "" while OpenBLAS is
 ** not in use. */
 const char *ner_blas_core(void);
-
-/* Between the kernel files only: each fills in the table of the named level, or says false
-** when this machine (or build) has no such thing. */
-float ner_gelu(float x); /* portable */
-bool ner_kernels_blas(struct ner_kernels *table);
-bool ner_kernels_blas_load(void); /* before that table is used; false: there is no OpenBLAS */
-bool ner_kernels_avx2(struct ner_kernels *table, bool vnni);
-bool ner_kernels_avx512(struct ner_kernels *table, bool vnni);
-bool ner_kernels_arm(struct ner_kernels *table, bool dot);
 
 #pragma GCC visibility pop
 #endif

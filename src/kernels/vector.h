@@ -24,6 +24,8 @@
 ** they one register or four. So all vector units give the same bits, provided that the compiler
 ** fuses no product and sum by itself (-ffp-contract=off).
 */
+/* clang-format tears loops apart at UNROLL. */
+/* clang-format off */
 
 /* Loops over registers must vanish, at -O2 too; of the one over k two steps are put together,
 ** which spares gcc 12 a copy of an accumulator. */
@@ -36,7 +38,7 @@
 #endif
 #define INLINE static inline __attribute__((always_inline)) KERNEL
 
-enum { NV = NER_PANEL / W }; /* vectors across a panel */
+#define NV (NER_PANEL / W) /* vectors across a panel */
 
 /* e^x for x <= 0; below -87 it stays at e^-87, which beside 1 is nothing. x = n·ln2 + r,
 ** |r| <= ln2/2, and e^r by a minimax polynomial (relative error 1.1e-7). */
@@ -77,14 +79,14 @@ INLINE V v_gelu(V x) {
 
 /* How m rows are cut into tiles of at most `most`: as evenly as can be, since a tile of one
 ** or two rows costs nearly as much as a full one. */
-static inline int tile_rows(int rows_left, int most) {
+static inline int NER_ISA(tile_rows)(int rows_left, int most) {
   int tiles = (rows_left - 1) / most + 1;
   return (rows_left - 1) / tiles + 1;
 }
 
 /* What follows the sums of a tile: the activation over rows [0, rows) of y [rows, ldy], and,
 ** when y is not the matrix itself, the copying of n_cols columns there. */
-KERNEL static void finish_tile(int rows, int n_cols, enum ner_epilogue epilogue, float *y, int ldy,
+KERNEL static void NER_ISA(finish_tile)(int rows, int n_cols, enum ner_epilogue epilogue, float *y, int ldy,
                                float *target, int ldt) {
   for( int i = 0; i < rows; i++ ) {
     float *row = y + (size_t)i * ldy;
@@ -96,7 +98,7 @@ KERNEL static void finish_tile(int rows, int n_cols, enum ner_epilogue epilogue,
 
 /* y[rows, 16·panels] = x[rows, n_in] · panels at w, each panel_floats apart, + bias. Weights
 ** are asked for some 4 KB ahead: the first tile of a panel finds them in no near cache. */
-INLINE void tile_f32(int rows, int panels, const float *x, int ldx, const struct ner_linear *lin,
+INLINE void NER_ISA(tile_f32)(int rows, int panels, const float *x, int ldx, const struct ner_linear *lin,
                      int panel, float *y, int ldy) {
   const int n_in = lin->n_in;
   const size_t panel_floats = (size_t)n_in * NER_PANEL;
@@ -127,8 +129,8 @@ INLINE void tile_f32(int rows, int panels, const float *x, int ldx, const struct
 }
 
 #define TILE_F32(rows)                                                                             \
-  case rows: tile_f32(rows, panels, x, ldx, lin, panel, y, ldy); break
-INLINE void tiles_f32(int rows, int panels, const float *x, int ldx, const struct ner_linear *lin,
+  case rows: NER_ISA(tile_f32)(rows, panels, x, ldx, lin, panel, y, ldy); break
+INLINE void NER_ISA(tiles_f32)(int rows, int panels, const float *x, int ldx, const struct ner_linear *lin,
                       int panel, float *y, int ldy) {
   switch( rows ) {
     TILE_F32(1);
@@ -148,7 +150,7 @@ INLINE void tiles_f32(int rows, int panels, const float *x, int ldx, const struc
   }
 }
 
-KERNEL static void gemm_f32(const float *x, int m, int ldx, const struct ner_linear *lin,
+KERNEL static void NER_ISA(gemm_f32)(const float *x, int m, int ldx, const struct ner_linear *lin,
                             int panel_begin, int panel_end, enum ner_epilogue epilogue, float *y,
                             int ldy) {
   float edge[F32_ROWS * F32_PANELS * NER_PANEL]; /* a tile that juts out of the matrix */
@@ -162,25 +164,25 @@ KERNEL static void gemm_f32(const float *x, int m, int ldx, const struct ner_lin
       const float *from = x + (size_t)i * ldx;
       float *target = y + (size_t)i * ldy + col, *to = target;
       int ldto = ldy;
-      rows = tile_rows(m - i, F32_ROWS);
+      rows = NER_ISA(tile_rows)(m - i, F32_ROWS);
       if( n_cols < panels * NER_PANEL ) to = edge, ldto = panels * NER_PANEL;
       if( panels == F32_PANELS )
-        tiles_f32(rows, F32_PANELS, from, ldx, lin, p, to, ldto);
+        NER_ISA(tiles_f32)(rows, F32_PANELS, from, ldx, lin, p, to, ldto);
       else
-        tiles_f32(rows, 1, from, ldx, lin, p, to, ldto);
+        NER_ISA(tiles_f32)(rows, 1, from, ldx, lin, p, to, ldto);
       if( epilogue != NER_EPILOGUE_NONE || to != target )
-        finish_tile(rows, n_cols, epilogue, to, ldto, target, ldy);
+        NER_ISA(finish_tile)(rows, n_cols, epilogue, to, ldto, target, ldy);
     }
   }
 }
 
 /* Vector j of the panel at p that has n numbers left, n < NER_PANEL; lanes beyond are `fill`. */
-INLINE V load_part(const float *p, int n, int j, float fill) {
+INLINE V NER_ISA(load_part)(const float *p, int n, int j, float fill) {
   return n >= (j + 1) * W ? v_load(p + j * W)
          : n > j * W      ? v_load_n(p + j * W, n - j * W, fill)
                           : v_set(fill);
 }
-INLINE void store_part(float *p, int n, int j, V v) {
+INLINE void NER_ISA(store_part)(float *p, int n, int j, V v) {
   if( n >= (j + 1) * W )
     v_store(p + j * W, v);
   else if( n > j * W )
@@ -188,7 +190,7 @@ INLINE void store_part(float *p, int n, int j, V v) {
 }
 
 /* The sum of NER_PANEL lanes: lane i and i + 8 together, then 4, 2 and 1 apart. */
-INLINE float panel_sum(const V *v) {
+INLINE float NER_ISA(panel_sum)(const V *v) {
   V sum[NV];
   UNROLL for( int j = 0; j < NV; j++ ) sum[j] = v[j];
   UNROLL for( int apart = NV / 2; apart > 0; apart /= 2 )
@@ -196,7 +198,7 @@ INLINE float panel_sum(const V *v) {
   return v_sum(sum[0]);
 }
 
-KERNEL static void layer_norm(const float *x, int ldx, const float *residual, int ldr, int m, int n,
+KERNEL static void NER_ISA(layer_norm)(const float *x, int ldx, const float *residual, int ldr, int m, int n,
                               const float *gain, const float *bias, float eps, float *y, int ldy) {
   const int tail = n % NER_PANEL, body = n - tail;
   for( int i = 0; i < m; i++ ) {
@@ -216,12 +218,12 @@ KERNEL static void layer_norm(const float *x, int ldx, const float *residual, in
       }
     if( tail )
       UNROLL for( int j = 0; j < NV; j++ ) {
-        last[j] = load_part(in + k, tail, j, 0);
-        if( add ) last[j] = v_add(last[j], load_part(add + k, tail, j, 0));
-        store_part(out + k, tail, j, last[j]);
+        last[j] = NER_ISA(load_part)(in + k, tail, j, 0);
+        if( add ) last[j] = v_add(last[j], NER_ISA(load_part)(add + k, tail, j, 0));
+        NER_ISA(store_part)(out + k, tail, j, last[j]);
         sum[j] = v_add(sum[j], last[j]);
       }
-    average = panel_sum(sum) / (float)n;
+    average = NER_ISA(panel_sum)(sum) / (float)n;
     mean = v_set(average);
     for( k = 0; k < body; k += NER_PANEL )
       UNROLL for( int j = 0; j < NV; j++ ) {
@@ -230,10 +232,10 @@ KERNEL static void layer_norm(const float *x, int ldx, const float *residual, in
       }
     if( tail )
       UNROLL for( int j = 0; j < NV; j++ ) {
-        d = v_sub(load_part(out + k, tail, j, average), mean);
+        d = v_sub(NER_ISA(load_part)(out + k, tail, j, average), mean);
         var[j] = v_fma(d, d, var[j]);
       }
-    r = v_set(1 / sqrtf(panel_sum(var) / (float)n + eps));
+    r = v_set(1 / sqrtf(NER_ISA(panel_sum)(var) / (float)n + eps));
     for( k = 0; k < body; k += W ) {
       d = v_mul(v_sub(v_load(out + k), mean), r);
       v_store(out + k, v_fma(d, v_load(gain + k), v_load(bias + k)));
@@ -241,13 +243,13 @@ KERNEL static void layer_norm(const float *x, int ldx, const float *residual, in
     if( tail )
       UNROLL for( int j = 0; j < NV; j++ ) {
         d = v_mul(v_sub(last[j], mean), r);
-        d = v_fma(d, load_part(gain + k, tail, j, 0), load_part(bias + k, tail, j, 0));
-        store_part(out + k, tail, j, d);
+        d = v_fma(d, NER_ISA(load_part)(gain + k, tail, j, 0), NER_ISA(load_part)(bias + k, tail, j, 0));
+        NER_ISA(store_part)(out + k, tail, j, d);
       }
   }
 }
 
-KERNEL static void softmax(float *x, int m, int n, int ld) {
+KERNEL static void NER_ISA(softmax)(float *x, int m, int n, int ld) {
   const int tail = n % NER_PANEL, body = n - tail;
   for( int i = 0; i < m; i++ ) {
     float *row = x + (size_t)i * ld;
@@ -255,7 +257,7 @@ KERNEL static void softmax(float *x, int m, int n, int ld) {
     int k;
     for( k = 0; k < body; k += W ) top = v_max(v_load(row + k), top);
     if( tail )
-      UNROLL for( int j = 0; j < NV; j++ ) top = v_max(load_part(row + k, tail, j, -INFINITY), top);
+      UNROLL for( int j = 0; j < NV; j++ ) top = v_max(NER_ISA(load_part)(row + k, tail, j, -INFINITY), top);
     top = v_set(v_top(top));
     UNROLL for( int j = 0; j < NV; j++ ) sum[j] = v_set(0);
     for( k = 0; k < body; k += NER_PANEL )
@@ -266,17 +268,17 @@ KERNEL static void softmax(float *x, int m, int n, int ld) {
       }
     if( tail )
       UNROLL for( int j = 0; j < NV; j++ ) {
-        last[j] = v_exp(v_sub(load_part(row + k, tail, j, -INFINITY), top));
+        last[j] = v_exp(v_sub(NER_ISA(load_part)(row + k, tail, j, -INFINITY), top));
         sum[j] = v_add(sum[j], last[j]);
       }
-    scale = v_set(1 / panel_sum(sum));
+    scale = v_set(1 / NER_ISA(panel_sum)(sum));
     for( k = 0; k < body; k += W ) v_store(row + k, v_mul(v_load(row + k), scale));
     if( tail )
-      UNROLL for( int j = 0; j < NV; j++ ) store_part(row + k, tail, j, v_mul(last[j], scale));
+      UNROLL for( int j = 0; j < NV; j++ ) NER_ISA(store_part)(row + k, tail, j, v_mul(last[j], scale));
   }
 }
 
-KERNEL static void pack(const float *w, int n_out, int n_in, int ldw, float *packed) {
+KERNEL static void NER_ISA(pack)(const float *w, int n_out, int n_in, int ldw, float *packed) {
   for( int n = 0; n < n_out; n += NER_PANEL, packed += (size_t)n_in * NER_PANEL )
     for( int k = 0; k < n_in; k += W ) {
       const int cols = n_in - k < W ? n_in - k : W;
@@ -294,8 +296,8 @@ KERNEL static void pack(const float *w, int n_out, int n_in, int ldw, float *pac
     }
 }
 
-/* quantise() of kernels.c, to the letter: the same operations in float, so the same bytes. */
-INLINE void quantise_rows(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq, float *scale,
+/* quantise() of portable.c, to the letter: the same operations in float, so the same bytes. */
+INLINE void NER_ISA(quantise_rows)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq, float *scale,
                           uint8_t flip) {
   const int tail = n % W, body = n - tail;
   for( int i = 0; i < m; i++ ) {
@@ -318,11 +320,12 @@ INLINE void quantise_rows(const float *x, int m, int n, int ldx, uint8_t *xq, in
   }
 }
 
-KERNEL static inline void quantise_s8(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+KERNEL static inline void NER_ISA(quantise_s8)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
                                       float *scale) {
-  quantise_rows(x, m, n, ldx, xq, ldq, scale, 0);
+  NER_ISA(quantise_rows)(x, m, n, ldx, xq, ldq, scale, 0);
 }
-KERNEL static inline void quantise_u8(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+KERNEL static inline void NER_ISA(quantise_u8)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
                                       float *scale) {
-  quantise_rows(x, m, n, ldx, xq, ldq, scale, 0x80);
+  NER_ISA(quantise_rows)(x, m, n, ldx, xq, ldq, scale, 0x80);
 }
+/* clang-format on */

@@ -9,29 +9,31 @@
 **   I8_WEIGHTS, I8_LOAD(p)  how 4·W bytes of weights are kept, and brought in
 **   I8_DOT(acc, x, w)   acc[j] += Σ x[4j..4j+3]·w[4j..4j+3]
 **   I8_START            what the sums of a panel begin with, one of these three:
-**     start_zero        x is s8
-**     start_offset      x is u8 = s8 + 128: minus 128·Σw
+**     i8_start_zero        x is s8
+**     i8_start_offset      x is u8 = s8 + 128: minus 128·Σw
 **     start_negatives   I8_DOT takes -x-1 for -x where w < 0: the magnitudes of
 **                       all negative weights
 **
 ** besides VI, a vector of W int32; i_load(p); i_broadcast(p), four bytes
 ** repeated; and v_from_i, its conversion to V.
 */
+/* clang-format tears loops apart at UNROLL. */
+/* clang-format off */
 
 #ifndef NER_KERNELS_VECTOR_I8_H
 #define NER_KERNELS_VECTOR_I8_H
 
 /* start[16] for a panel of `lin`. */
-static inline void start_zero(const struct ner_linear *lin, int panel, int32_t *start) {
+static inline void i8_start_zero(const struct ner_linear *lin, int panel, int32_t *start) {
   memset(start, 0, NER_PANEL * sizeof *start);
 }
-static inline void start_offset(const struct ner_linear *lin, int panel, int32_t *start) {
+static inline void i8_start_offset(const struct ner_linear *lin, int panel, int32_t *start) {
   for( int j = 0; j < NER_PANEL; j++ ) start[j] = -128 * lin->sum[panel * NER_PANEL + j];
 }
 
 #endif
 
-/* As tile_f32. dequantised: fma(sum, x_scale·w_scale, bias), like kernels.c. */
+/* As tile_f32. dequantised: fma(sum, x_scale·w_scale, bias), as in portable.c. */
 INLINE void I8(tile)(int rows, int panels, const uint8_t *x, const float *x_scale, int ldx,
                      const struct ner_linear *lin, int panel, const int32_t *start, float *y,
                      int ldy) {
@@ -130,14 +132,15 @@ KERNEL static void I8(gemm)(const uint8_t *xq, const float *x_scale, int m, int 
       const uint8_t *from = xq + (size_t)i * ldq;
       float *target = y + (size_t)i * ldy + col, *to = target;
       int ldto = ldy;
-      rows = tile_rows(m - i, I8_ROWS);
+      rows = NER_ISA(tile_rows)(m - i, I8_ROWS);
       if( n_cols < panels * NER_PANEL ) to = edge, ldto = panels * NER_PANEL;
       if( panels == I8_PANELS )
         I8(tiles)(rows, I8_PANELS, from, x_scale + i, ldq, lin, p, start, to, ldto);
       else
         I8(tiles)(rows, 1, from, x_scale + i, ldq, lin, p, start, to, ldto);
       if( epilogue != NER_EPILOGUE_NONE || to != target )
-        finish_tile(rows, n_cols, epilogue, to, ldto, target, ldy);
+        NER_ISA(finish_tile)(rows, n_cols, epilogue, to, ldto, target, ldy);
     }
   }
 }
+/* clang-format on */

@@ -341,12 +341,12 @@ static void test_against_naive(void **state) {
     batch_fill(&b, &t->model.config, mixed);
     for( int s = 0; s < b.n_seq; s++ )
       want[s] = naive_encode(t, b.ids + b.seq_begin[s], b.seq_begin[s + 1] - b.seq_begin[s]);
-    for( int level = 0; ner_kernels_names[level]; level++ ) {
+    for( int level = 0; ner_kernels_name(level); level++ ) {
       double worst = 0;
       int n_close = 0;
       float *logits;
-      if( !ner_kernels_level(ner_kernels_names[level]) ) continue;
-      set_level(ner_kernels_names[level]);
+      if( !ner_kernels_level(ner_kernels_name(level)) ) continue;
+      set_level(ner_kernels_name(level));
       logits = encode(t, &b, 1);
       for( int s = 0; s < b.n_seq; s++ ) {
         int begin = b.seq_begin[s], n = b.seq_begin[s + 1] - begin;
@@ -358,7 +358,7 @@ static void test_against_naive(void **state) {
       }
       free(logits);
       printf("# model %d %s %s: off by at most %.2g, %d of %d texts within 1e-4\n", (int)(i / 2),
-             int8 ? "int8" : "f32", ner_kernels_names[level], worst, n_close, b.n_seq);
+             int8 ? "int8" : "f32", ner_kernels_name(level), worst, n_close, b.n_seq);
       assert_true(n_close >= (int8 ? 3 : b.n_seq));
       assert_true(worst < 0.2);     /* logits reach 3 */
       ner_sessions_free(&t->model); /* the next one picks its kernels anew */
@@ -409,17 +409,17 @@ static void test_same_anywhere(void **state) {
     seed = 30 + i;
     t = toy_new(configs[i / 2], i % 2 ? NER_PRECISION_INT8 : NER_PRECISION_F32, NER_DTYPE_F32);
     batch_fill(&b, &t->model.config, mixed);
-    for( int level = 0; ner_kernels_names[level]; level++ ) {
+    for( int level = 0; ner_kernels_name(level); level++ ) {
       static const int sizes[] = {2, 3, 5};
       size_t n_bytes = (size_t)b.seq_begin[b.n_seq] * (size_t)width * sizeof(float);
       float *all;
-      if( !ner_kernels_level(ner_kernels_names[level]) ) continue;
-      set_level(ner_kernels_names[level]);
+      if( !ner_kernels_level(ner_kernels_name(level)) ) continue;
+      set_level(ner_kernels_name(level));
       all = encode(t, &b, 1);
       for( size_t k = 0; k < sizeof sizes / sizeof *sizes; k++ ) {
         float *team = encode(t, &b, sizes[k]);
         if( memcmp(team, all, n_bytes) != 0 )
-          fail_msg("%s: a team of %d differs", ner_kernels_names[level], sizes[k]);
+          fail_msg("%s: a team of %d differs", ner_kernels_name(level), sizes[k]);
         free(team);
       }
       for( int s = 0; s < b.n_seq; s++ ) {
@@ -430,7 +430,7 @@ static void test_same_anywhere(void **state) {
         memcpy(one.ids, b.ids + begin, (size_t)n * sizeof *one.ids);
         alone = encode(t, &one, 1 + s % 2);
         if( memcmp(alone, all + begin * width, (size_t)(n * width) * sizeof *all) != 0 )
-          fail_msg("%s: text %d differs alone", ner_kernels_names[level], s);
+          fail_msg("%s: text %d differs alone", ner_kernels_name(level), s);
         free(alone);
       }
       free(all);

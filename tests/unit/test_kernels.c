@@ -121,9 +121,9 @@ static const struct ner_kernels *portable(void) {
 /* The next level of this machine; the first one after NULL. */
 static const struct ner_kernels *level_after(const struct ner_kernels *k) {
   int i = 0;
-  while( k && strcmp(ner_kernels_names[i++], k->name) != 0 ) {}
-  while( ner_kernels_names[i] && !ner_kernels_level(ner_kernels_names[i]) ) i++;
-  return ner_kernels_names[i] ? ner_kernels_level(ner_kernels_names[i]) : NULL;
+  while( k && strcmp(ner_kernels_name(i++), k->name) != 0 ) {}
+  while( ner_kernels_name(i) && !ner_kernels_level(ner_kernels_name(i)) ) i++;
+  return ner_kernels_name(i) ? ner_kernels_level(ner_kernels_name(i)) : NULL;
 }
 #define EACH_LEVEL(k) for( const struct ner_kernels *k = level_after(NULL); k; k = level_after(k) )
 

@@ -1,0 +1,61 @@
+/*
+** session.h - the scratch memory of a forward pass.
+**
+** A session belongs to one batch at a time and holds at most ner_session_capacity_tok() tokens. All of
+** its memory is allocated when it is made; a pass allocates nothing. Released sessions wait at their
+** model for the next batch.
+*/
+#ifndef NER_SESSION_H
+#define NER_SESSION_H
+
+#include "model/model.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Tokens in a packed batch: gains flatten past 128 rows, scratch grows with the number. A multiple of
+** NER_TILE_TOK. */
+#define NER_BATCH_TOK 264
+
+enum {
+  /* Kernels take 3, 4, 6 or 12 rows at once: a block of a multiple of 12 leaves none of them a tile
+  ** half full. */
+  NER_TILE_TOK = 12,
+  /* Rows of f (encoder.c) at a time. The weights are streamed once per block, so not too few; 132 ×
+  ** 3072 floats are 1.6 MB, which a 2 MB L2 still holds. */
+  NER_BLOCK_TOK = 11 * NER_TILE_TOK,
+  NER_ATTENTION_SLOTS = 16, /* team members that can do attention: scratch for each */
+};
+
+struct ner_session {
+  struct ner_session *next; /* in the model's list of idle sessions */
+  struct ner_model *model;
+  const struct ner_kernels *kernels;
+  int32_t capacity_tok;
+  int attention_slots;
+  /* Distances between rows, in elements: an odd number of cache lines, so that the rows of a
+  ** tile do not fall into the same cache set. */
+  int ld_hidden, ld_qkv, ld_ffn; /* floats */
+  int ldq_hidden, ldq_ffn;       /* bytes */
+  void *scratch;                 /* all of the below, 64-byte aligned */
+  float *hidden;                 /* [capacity_tok, hidden] h */
+  float *qkv;                    /* [capacity_tok, 3·hidden] */
+  float *context;                /* [capacity_tok, hidden] c */
+  float *ffn;                    /* [NER_BLOCK_TOK, ffn] f */
+  float *out;                    /* [NER_BLOCK_TOK, hidden] a product before its norm */
+  uint8_t *hidden_q;             /* [capacity_tok, ner_quantised_bytes(hidden)] h or c */
+  uint8_t *ffn_q;                /* [NER_BLOCK_TOK, ner_quantised_bytes(ffn)] */
+  float *hidden_scale;           /* [capacity_tok] */
+  float *ffn_scale;              /* [NER_BLOCK_TOK] */
+  float *attention;              /* [attention_slots, attention_floats] */
+  size_t attention_floats;
+};
+
+/* An idle session of this model, or a new one. Give it back with ner_session_release(). */
+int ner_session_acquire(struct ner_model *model, struct ner_session **out, struct ner_err *err);
+void ner_session_release(struct ner_session *session); /* NULL is fine */
+int32_t ner_session_capacity_tok(const struct ner_session *session);
+/* Frees the idle sessions of a model that nothing refers to any more. */
+void ner_sessions_free(struct ner_model *model);
+
+#pragma GCC visibility pop
+#endif

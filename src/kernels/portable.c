@@ -1,0 +1,138 @@
+/*
+** portable.c - the level "portable": the specification of struct ner_kernels in plain C.
+**
+** These functions are written to be read and to be compared with; speed is the business of the
+** files that overlay them. Integer results of every level equal these bit for bit, float results
+** within a relative 1e-5.
+*/
+#include "kernels/levels.h"
+
+#include <math.h>
+#include <string.h>
+
+static int portable_min(int a, int b) {
+  return a < b ? a : b;
+}
+
+/* The largest magnitude of a row and the factor that brings it to 127. Below
+** 1e-30 that factor would overflow: such a row is as good as zero. A NaN is
+** passed over here and becomes -127 below; it never reaches an integer conversion. */
+static float portable_factor(const float *x, int n, float *scale) {
+  float top = 0;
+  for( int k = 0; k < n; k++ ) top = fabsf(x[k]) > top ? fabsf(x[k]) : top;
+  if( top < 1e-30f ) return *scale = 0;
+  *scale = top / NER_I8_MAX;
+  return NER_I8_MAX / top;
+}
+
+static int portable_round(float x, float factor) {
+  float r = x * factor;
+  r = r > -NER_I8_MAX ? r : -NER_I8_MAX;
+  r = r < NER_I8_MAX ? r : NER_I8_MAX;
+  return (int)nearbyintf(r);
+}
+
+static void portable_quantise(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+                              float *scale) {
+  for( int i = 0; i < m; i++ ) {
+    const float *row = x + (size_t)i * ldx; /* [n] */
+    uint8_t *out = xq + (size_t)i * ldq;    /* [ner_quantised_bytes(n)] as s8 */
+    float factor = portable_factor(row, n, &scale[i]);
+    for( int k = 0; k < n; k++ ) out[k] = (uint8_t)portable_round(row[k], factor);
+    memset(out + n, 0, (size_t)(ner_quantised_bytes(n) - n));
+  }
+}
+
+float ner_gelu(float x) {
+  return 0.5f * x * (1 + erff(x * 0.70710678f));
+}
+
+/* One row's 16 outputs of one panel, with the epilogue. */
+static void portable_store(float *sum, const struct ner_linear *w, int panel,
+                           enum ner_epilogue epilogue, float *y) {
+  int n = portable_min(NER_PANEL, w->n_out - panel * NER_PANEL);
+  for( int j = 0; j < n; j++ )
+    y[panel * NER_PANEL + j] = epilogue == NER_EPILOGUE_GELU ? ner_gelu(sum[j]) : sum[j];
+}
+
+static void portable_gemm_f32(const float *x, int m, int ldx, const struct ner_linear *w,
+                              int panel_begin, int panel_end, enum ner_epilogue epilogue, float *y,
+                              int ldy) {
+  for( int p = panel_begin; p < panel_end; p++ ) {
+    /* [n_in, 16] */
+    const float *packed = (const float *)w->packed + (size_t)p * w->n_in * NER_PANEL;
+    for( int i = 0; i < m; i++ ) {
+      const float *row = x + (size_t)i * ldx;
+      float sum[NER_PANEL] = {0};
+      if( w->bias ) memcpy(sum, w->bias + p * NER_PANEL, sizeof sum);
+      for( int k = 0; k < w->n_in; k++ )
+        for( int j = 0; j < NER_PANEL; j++ ) sum[j] += row[k] * packed[k * NER_PANEL + j];
+      portable_store(sum, w, p, epilogue, y + (size_t)i * ldy);
+    }
+  }
+}
+
+static void portable_gemm_i8(const uint8_t *xq, const float *x_scale, int m, int ldq,
+                             const struct ner_linear *w, int panel_begin, int panel_end,
+                             enum ner_epilogue epilogue, float *y, int ldy) {
+  int groups = (w->n_in - 1) / NER_GROUP + 1;
+  for( int p = panel_begin; p < panel_end; p++ ) {
+    /* [groups, 16, 4] */
+    const int8_t *packed = (const int8_t *)w->packed + (size_t)p * groups * NER_PANEL * NER_GROUP;
+    for( int i = 0; i < m; i++ ) {
+      const int8_t *row = (const int8_t *)xq + (size_t)i * ldq;
+      int32_t sum[NER_PANEL] = {0};
+      float out[NER_PANEL];
+      for( int g = 0; g < groups; g++ )
+        for( int j = 0; j < NER_PANEL; j++ )
+          for( int k = 0; k < NER_GROUP; k++ )
+            sum[j] += row[g * NER_GROUP + k] * packed[(g * NER_PANEL + j) * NER_GROUP + k];
+      for( int j = 0; j < NER_PANEL; j++ ) {
+        int n = p * NER_PANEL + j;
+        out[j] = fmaf((float)sum[j], x_scale[i] * w->scale[n], w->bias ? w->bias[n] : 0);
+      }
+      portable_store(out, w, p, epilogue, y + (size_t)i * ldy);
+    }
+  }
+}
+
+static void portable_layer_norm(const float *x, int ldx, const float *residual, int ldr, int m,
+                                int n, const float *gain, const float *bias, float eps, float *y,
+                                int ldy) {
+  for( int i = 0; i < m; i++ ) {
+    const float *in = x + (size_t)i * ldx;
+    const float *add = residual ? residual + (size_t)i * ldr : NULL;
+    float *out = y + (size_t)i * ldy;
+    float mean = 0, var = 0, r;
+    for( int k = 0; k < n; k++ ) {
+      out[k] = in[k] + (add ? add[k] : 0);
+      mean += out[k];
+    }
+    mean /= (float)n;
+    for( int k = 0; k < n; k++ ) var += (out[k] - mean) * (out[k] - mean);
+    r = 1 / sqrtf(var / (float)n + eps);
+    for( int k = 0; k < n; k++ ) out[k] = (out[k] - mean) * r * gain[k] + bias[k];
+  }
+}
+
+static void portable_softmax(float *x, int m, int n, int ld) {
+  for( int i = 0; i < m; i++ ) {
+    float *row = x + (size_t)i * ld;
+    float top = row[0], sum = 0;
+    for( int k = 1; k < n; k++ ) top = row[k] > top ? row[k] : top;
+    for( int k = 0; k < n; k++ ) sum += row[k] = expf(row[k] - top);
+    for( int k = 0; k < n; k++ ) row[k] /= sum;
+  }
+}
+
+bool ner_kernels_portable(struct ner_kernels *table) {
+  *table = (struct ner_kernels){
+      .quantise = portable_quantise,
+      .gemm_f32 = portable_gemm_f32,
+      .gemm_i8 = portable_gemm_i8,
+      .layer_norm = portable_layer_norm,
+      .softmax = portable_softmax,
+      .pack = ner_pack_rows,
+  };
+  return true;
+}
