@@ -1,44 +1,11 @@
-/* base.c - errors and memory; see base.h. */
+/* base.c - memory, numbers and random bytes; see base.h. */
 #include "base/base.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h> /* getentropy() of macOS, */
+#include <sys/random.h> /* getentropy() on macOS */
 #include <time.h>
-#include <unistd.h> /* and of everybody else */
-
-int ner_fail(struct ner_err *err, int code, const char *fmt, ...) {
-  if( err && err->code == NER_OK ) {
-    va_list args;
-    err->code = code;
-    va_start(args, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, args);
-    va_end(args);
-  }
-  return code;
-}
-
-void ner_fail_prefix(struct ner_err *err, const char *fmt, ...) {
-  char old[sizeof err->msg];
-  va_list args;
-  int used;
-  if( !err || err->code == NER_OK || err->code == NER_NOMEM ) return;
-  memcpy(old, err->msg, sizeof old);
-  va_start(args, fmt);
-  used = vsnprintf(err->msg, sizeof err->msg, fmt, args);
-  va_end(args);
-  if( used >= 0 && (size_t)used < sizeof err->msg )
-    snprintf(err->msg + used, sizeof err->msg - (size_t)used, "%s", old);
-}
-
-int ner_fail_nomem(struct ner_err *err) {
-  return ner_fail(err, NER_NOMEM, "out of memory");
-}
-
-int ner_fail_interrupted(struct ner_err *err) {
-  return ner_fail(err, NER_INTERRUPT, "interrupted");
-}
+#include <unistd.h> /* getentropy() elsewhere */
 
 void *ner_alloc(size_t n, size_t size) {
   size_t bytes;

@@ -1,6 +1,5 @@
 /*
-** base.h - what every other file needs: errors, memory, sizes that cannot
-** overflow.
+** base.h - what every other file needs: errors, memory, checked sizes.
 **
 ** Row-major everywhere; a linear layer's W is [out, in]. Spans are half open.
 ** Sizes carry their unit in the name: _bytes, _tok, _ms.
@@ -8,6 +7,7 @@
 #ifndef NER_BASE_H
 #define NER_BASE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,13 +20,24 @@
 **   if( n > limit ) return ner_fail(err, NER_ERROR, "config.json: n_heads is %d; ...", n);
 ** The first message wins: an outer layer adds a prefix with ner_fail_prefix()
 ** rather than overwriting it. The message does not begin with "ner: ": the SQL
-** edge adds that. err may be NULL. */
+** edge adds that. err may be NULL. The format is ner_format()'s. */
 int ner_fail(struct ner_err *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void ner_fail_prefix(struct ner_err *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 int ner_fail_nomem(struct ner_err *err);       /* returns NER_NOMEM */
 int ner_fail_interrupted(struct ner_err *err); /* returns NER_INTERRUPT */
+
+/* Messages are made here and nowhere else: what does not fit into n_bytes ends before a character
+** with "…", and bytes that are not UTF-8 become U+FFFD. Of printf()'s conversions it knows
+**     %s %.60s    a string; the second shows at most 60 bytes of it, and then "…"
+**     %.*s        as many bytes as the argument says, which need no NUL behind them
+**     %d %u       also with l, ll and z
+**     %%          a percent sign */
+void ner_format(char *out, size_t n_bytes, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void ner_vformat(char *out, size_t n_bytes, const char *fmt, va_list args)
+    __attribute__((format(printf, 3, 0)));
 
 /* The allocator seam: all heap memory of the library comes from here, so that a
 ** test can make the n-th allocation fail (-DNER_TEST_ALLOC: the three functions

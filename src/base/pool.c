@@ -19,7 +19,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,7 +80,7 @@ static void settle(void) {
   pool.n_threads = env ? parse_threads(env) : processors();
   pool.env_is_bad = pool.n_threads == 0;
   if( pool.env_is_bad ) {
-    snprintf(pool.env, sizeof pool.env, "%s", env);
+    ner_format(pool.env, sizeof pool.env, "%s", env);
     pool.n_threads = processors();
   }
 }

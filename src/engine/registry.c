@@ -107,16 +107,17 @@ static int check_name(const char *name, struct ner_err *err) {
 }
 
 static int fail_unknown(const char *name, struct ner_err *err) {
-  char known[300] = "";
-  size_t used = 0;
+  char known[300] = BUNDLED;
   lock();
-  for( size_t i = 0; i < n_entries && used < sizeof known; i++ )
+  for( size_t i = 0; i < n_entries; i++ ) {
+    size_t used = strlen(known);
     if( strcmp(entries[i].name, BUNDLED) )
-      used += (size_t)snprintf(known + used, sizeof known - used, "%s, ", entries[i].name);
+      ner_format(known + used, sizeof known - used, ", %s", entries[i].name);
+  }
   unlock();
   return ner_fail(err, NER_ERROR,
-                  "no model is called '%.80s'; there are: %s%s (add one with ner_load(name, path))",
-                  name, known, BUNDLED);
+                  "no model is called '%.80s'; there are: %s (add one with ner_load(name, path))",
+                  name, known);
 }
 
 /* Puts a model under a name; takes over the caller's reference to it, also when

@@ -44,10 +44,13 @@ static int check_labels(const struct ner_model *model, struct ner_slice list, st
     bool known = false;
     for( int32_t i = 0; i < model->config.n_labels && !known; i++ )
       known = !model->label[i].outside && same_label(name, model->label[i].shown);
-    if( !known )
+    if( !known ) {
+      char quoted[44];
+      ner_format(quoted, sizeof quoted, "%.*s", (int)name.n_bytes, name.utf8);
       return ner_fail(err, NER_ERROR,
-                      "label '%.*s' is not one of the model's; its labels are %.200s",
-                      name.n_bytes > 40 ? 40 : (int)name.n_bytes, name.utf8, model->labels_json);
+                      "label '%s' is not one of the model's; its labels are %.200s", quoted,
+                      model->labels_json);
+    }
   }
   return NER_OK;
 }

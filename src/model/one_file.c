@@ -219,7 +219,7 @@ static int read_config(struct reading *r, struct ner_text_rules *rules) {
   char what[400];
   int rc = find_bytes(r, "config", &t);
   if( rc ) return rc;
-  snprintf(what, sizeof what, "%.380s: tensor config", ner_safetensors_name(r->file));
+  ner_format(what, sizeof what, "%.380s: tensor config", ner_safetensors_name(r->file));
   return ner_config_from_own((const char *)t->data, (size_t)t->n_bytes, what, r->model, rules,
                              r->err);
 }
