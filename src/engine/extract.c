@@ -42,8 +42,7 @@ int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
   if( isnan(options->threshold) )
     return ner_fail(err, NER_ERROR, "threshold is not a number; use 0 to keep all");
   code = ner_pipeline_run(model, &input, 1, options, false, &output, NULL, err);
-  if( code == NER_OK && output.err.code )
-    code = ner_fail(err, output.err.code, "%s", output.err.msg);
+  if( code == NER_OK && output.error ) code = ner_fail(err, NER_ERROR, "%s", output.error);
   if( code == NER_OK ) {
     *out = output.found;
     output.found = (struct ner_entities){0};

@@ -72,8 +72,17 @@ struct run {
   struct lane *lane; /* [n_lanes] */
   int n_lanes;
   const struct ner_cancel *cancel;
-  atomic_bool halted; /* it said yes while batches ran */
+  atomic_bool halted;   /* it said yes while batches ran */
+  atomic_int tokenised; /* NER_OK, or what ends the run: NER_NOMEM or NER_INTERRUPT */
 };
+
+/* Keeps an input's error with its output. What is no fault of the input is the run's. */
+static int output_fail(struct ner_output *output, const struct ner_err *err) {
+  if( err->code == NER_OK || output->error ) return NER_OK;
+  if( err->code != NER_ERROR ) return err->code;
+  output->error = ner_strndup(err->msg, strlen(err->msg));
+  return output->error ? NER_OK : NER_NOMEM;
+}
 
 static int cut(struct cuts *cuts, size_t at) {
   if( ner_grow((void **)&cuts->at, &cuts->cap, cuts->n + 1, sizeof *cuts->at) ) return NER_NOMEM;
@@ -139,12 +148,16 @@ static void tokenise_chunk(void *arg, int job, int rank) {
   for( size_t i = run->chunk.at[job]; i < run->chunk.at[job + 1]; i++ ) {
     const struct ner_input *input = &run->inputs[i];
     struct ner_output *output = &run->outputs[i];
+    struct ner_err err = {0};
+    int code;
     if( input->word )
-      tokenise_words(tokenizer, input, &output->tokens, &output->err);
+      tokenise_words(tokenizer, input, &output->tokens, &err);
     else
-      tokenise_text(run, input, rank, &output->tokens, &output->err);
-    if( !output->err.code && output->tokens.n > UINT32_MAX )
-      ner_fail(&output->err, NER_ERROR, "a text of %zu tokens; split it", output->tokens.n);
+      tokenise_text(run, input, rank, &output->tokens, &err);
+    if( output->tokens.n > UINT32_MAX )
+      ner_fail(&err, NER_ERROR, "a text of %zu tokens; split it", output->tokens.n);
+    code = output_fail(output, &err);
+    if( code ) atomic_store(&run->tokenised, code);
   }
 }
 
@@ -168,13 +181,9 @@ static int tokenise_all(struct run *run, struct ner_err *err) {
   if( cut(&run->chunk, run->n_inputs) ) return ner_fail_nomem(err);
   code =
       ner_pool_run(NER_POOL_MAX_THREADS, (int)run->chunk.n - 1, tokenise_chunk, run, run->cancel);
-  if( code ) return ner_fail_interrupted(err);
-  for( size_t i = 0; i < run->n_inputs; i++ ) {
-    code = run->outputs[i].err.code;
-    if( code == NER_NOMEM ) return ner_fail_nomem(err);
-    if( code == NER_INTERRUPT ) return ner_fail_interrupted(err);
-  }
-  return NER_OK;
+  if( code == NER_OK ) code = atomic_load(&run->tokenised);
+  if( code == NER_NOMEM ) return ner_fail_nomem(err);
+  return code ? ner_fail_interrupted(err) : NER_OK;
 }
 
 /* --- tokens → windows ------------------------------------------------------- */
@@ -196,7 +205,7 @@ static int plan_windows(struct run *run, struct ner_err *err) {
   const size_t row_bytes = (size_t)run->model->config.n_labels * sizeof(float);
   for( size_t i = 0; i < run->n_inputs; i++ ) {
     struct ner_output *output = &run->outputs[i];
-    if( output->err.code || output->tokens.n == 0 ) continue;
+    if( output->error || output->tokens.n == 0 ) continue;
     output->probs = ner_alloc(output->tokens.n, row_bytes);
     if( !output->probs || add_windows(run, (uint32_t)i) ) return ner_fail_nomem(err);
   }
@@ -378,18 +387,24 @@ static int run_batches(struct run *run, struct ner_err *err) {
 
 /* --- probabilities → entities ----------------------------------------------- */
 
+/* Damaged weights give logits that are no numbers. */
+static int report_damage(struct run *run, struct ner_err *err) {
+  static const struct ner_err damage = {
+      NER_ERROR, "the model's results are not numbers: its weights are damaged; fetch it again"};
+  for( size_t i = 0; i < run->n_parts; i++ )
+    if( run->part[i].damaged && output_fail(&run->outputs[run->part[i].input], &damage) )
+      return ner_fail_nomem(err);
+  return NER_OK;
+}
+
 static int form_spans(struct run *run, const struct ner_options *options, bool keep_probs,
                       struct ner_err *err) {
-  for( size_t i = 0; i < run->n_parts; i++ )
-    if( run->part[i].damaged )
-      ner_fail(&run->outputs[run->part[i].input].err, NER_ERROR,
-               "the model's results are not numbers: its weights are damaged; fetch it again");
   if( !options ) return NER_OK;
   for( size_t i = 0; i < run->n_inputs; i++ ) {
     struct ner_output *output = &run->outputs[i];
     size_t cap = 0;
     int code = NER_OK;
-    if( output->err.code == NER_OK && !run->inputs[i].word )
+    if( !output->error && !run->inputs[i].word )
       code = ner_spans(run->model, &output->tokens, output->probs, options, &output->found.entity,
                        &output->found.n, &cap, err);
     if( code ) return code;
@@ -408,6 +423,7 @@ void ner_output_free(struct ner_output *output) {
   ner_tokens_free(&output->tokens);
   NER_FREE(output->probs);
   ner_entities_free(&output->found);
+  NER_FREE(output->error);
   *output = (struct ner_output){0};
 }
 
@@ -429,6 +445,7 @@ int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, si
     if( code == NER_OK ) code = open_lanes(&run, err);
     if( code == NER_OK ) code = run_batches(&run, err);
   }
+  if( code == NER_OK ) code = report_damage(&run, err);
   if( code == NER_OK ) code = form_spans(&run, options, keep_probs, err);
   for( int i = 0; i < run.n_lanes; i++ ) close_lane(&run.lane[i]);
   NER_FREE(run.lane);

@@ -4,7 +4,7 @@
 **     struct ner_input in = {.utf8 = text, .n_bytes = n};
 **     struct ner_output out = {0};
 **     rc = ner_pipeline_run(model, &in, 1, &options, false, &out, NULL, &err);
-**     ... out.err, out.found ...
+**     ... out.found, or out.error where it is not NULL ...
 **     ner_output_free(&out);
 **
 ** A text longer than the model takes runs in overlapping windows (windows.h); each
@@ -38,20 +38,21 @@ struct ner_input {
   size_t n_words;
 };
 
-/* What is known about it afterwards. */
+/* The result for one input. */
 struct ner_output {
   struct ner_tokens tokens;  /* without [CLS], [SEP] */
   float *probs;              /* [tokens.n, n_labels] softmax over labels */
   struct ner_entities found; /* when options were given */
-  struct ner_err err;        /* this input failed; the others are fine */
+  char *error;               /* why this input failed; NULL for all others */
 };
 void ner_output_free(struct ner_output *output); /* leaves {0} */
 
 /* Runs n inputs; outputs[n] must be zeroed. options NULL: tokens and probabilities
 ** only, no spans. With options and without keep_probs, probs and tokens are freed
-** once spans are formed. A failure of one input is in its own err; the return value
-** speaks of the whole (out of memory, interrupt, settings), and then outputs hold
-** nothing to be used but must still be freed. `cancel` is asked between batches. */
+** once spans are formed. An input that cannot be labelled has its own `error` and spoils
+** no other; the return value is about the whole run (out of memory, interrupt, settings), and
+** then outputs hold nothing to be used but must still be freed. `cancel` is asked from layer to
+** layer, and between stretches of text while tokens are made. */
 int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, size_t n,
                      const struct ner_options *options, bool keep_probs, struct ner_output *outputs,
                      const struct ner_cancel *cancel, struct ner_err *err);

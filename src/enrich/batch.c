@@ -183,12 +183,6 @@ static int label(struct ner_enrich_batcher *b, struct ner_err *err) {
   if( b->n_inputs > 0 )
     rc = ner_pipeline_run(b->model, b->input, b->n_inputs, b->options, false, b->output,
                           &b->work->cancel.base, err);
-  /* Want of memory is nothing to be kept with a row. */
-  for( size_t i = 0; i < b->n_inputs && rc == NER_OK; i++ )
-    if( b->output[i].err.code == NER_NOMEM || b->output[i].err.code == NER_INTERRUPT ) {
-      *err = b->output[i].err;
-      rc = err->code;
-    }
   /* A small batch may not have asked at all. */
   if( rc == NER_OK && ner_cancelled(&b->work->cancel.base) ) rc = ner_fail_interrupted(err);
   return rc;
@@ -254,9 +248,9 @@ static int write_row(struct ner_enrich_batcher *b, size_t i, struct ner_enrich_c
     return add_error(b, i, "the text is a BLOB; store it as text, CAST(... AS TEXT)", err);
   }
   if( !output ) return NER_OK;
-  if( output->err.code != NER_OK ) {
+  if( output->error ) {
     counts->errors++;
-    return add_error(b, i, output->err.msg, err);
+    return add_error(b, i, output->error, err);
   }
   counts->entities += (sqlite3_int64)output->found.n;
   return add_entities(b, i, &output->found, err);

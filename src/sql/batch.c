@@ -123,8 +123,8 @@ int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
                         err);
   for( size_t i = 0; i < batch->n_rows && rc == NER_OK; i++ ) {
     struct ner_sql_row *row = &batch->row[i];
-    if( row->err.code == NER_OK ) row->err = batch->output[row->output].err;
-    if( row->err.code == NER_NOMEM ) rc = ner_fail_nomem(err);
+    if( row->err.code == NER_OK && batch->output[row->output].error )
+      ner_fail(&row->err, NER_ERROR, "%s", batch->output[row->output].error);
   }
   return rc;
 }

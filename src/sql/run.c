@@ -66,10 +66,7 @@ int ner_sql_run(sqlite3 *db, struct ner_model *model, const struct ner_input *in
   ner_sql_cancel_open(&cancel, db);
   rc = ner_pipeline_run(model, input, 1, options, options == NULL, output, &cancel.base, err);
   ner_sql_cancel_close(&cancel);
-  if( rc == NER_OK && output->err.code != NER_OK ) {
-    rc = output->err.code;
-    *err = output->err;
-  }
+  if( rc == NER_OK && output->error ) rc = ner_fail(err, NER_ERROR, "%s", output->error);
   if( rc != NER_OK ) ner_output_free(output);
   return rc;
 }

@@ -159,7 +159,7 @@ static void check_batch(struct ner_model *model, const struct ner_options *optio
   check(ner_pipeline_run(model, inputs, N, options, false, outputs, NULL, &err) == NER_OK);
   for( size_t i = 0; i < N; i++ ) {
     struct ner_entities alone;
-    check(outputs[i].err.code == NER_OK);
+    check(!outputs[i].error);
     check(ner_extract(model, inputs[i].utf8, inputs[i].n_bytes, options, &alone, &err) == NER_OK);
     fuzz_check_entities(model, inputs[i].utf8, inputs[i].n_bytes, options, &alone);
     check(same_entities(&alone, &outputs[i].found));

@@ -492,7 +492,7 @@ static struct ner_output *run(struct ner_model *model, const struct ner_input *t
       NER_OK )
     fail_msg("%s", err.msg);
   for( size_t i = 0; i < n; i++ )
-    if( output[i].err.code != NER_OK ) FAIL_TEXT(&text[i], "%s\n", output[i].err.msg);
+    if( output[i].error ) FAIL_TEXT(&text[i], "%s\n", output[i].error);
   return output;
 }
 

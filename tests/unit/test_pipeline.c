@@ -199,7 +199,7 @@ static void run(struct ner_model *model, const struct ner_input *inputs, size_t 
   if( ner_pipeline_run(model, inputs, n, &first, true, outputs, NULL, &err) )
     fail_msg("%s", err.msg);
   for( size_t i = 0; i < n; i++ )
-    if( outputs[i].err.code ) fail_msg("text %zu: %s", i, outputs[i].err.msg);
+    if( outputs[i].error ) fail_msg("text %zu: %s", i, outputs[i].error);
 }
 
 static void free_outputs(struct ner_output *outputs, size_t n) {
@@ -592,9 +592,11 @@ static void test_damaged_weights(void **state) {
   (void)state;
   ((float *)(uintptr_t)model->weights.classifier.bias)[1] = NAN;
   assert_int_equal(ner_pipeline_run(model, inputs, 2, &first, false, out, NULL, &err), NER_OK);
-  assert_int_equal(out[0].err.code, NER_ERROR);
-  assert_non_null(strstr(out[0].err.msg, "damaged"));
-  assert_int_equal(out[1].err.code, NER_OK);
+  assert_non_null(out[0].error);
+  assert_non_null(strstr(out[0].error, "damaged"));
+  assert_null(out[1].error);
+  /* A batch has thousands of outputs, of which next to none failed. */
+  assert_true(sizeof out[0] <= 80);
   free_outputs(out, 2);
   assert_int_equal(ner_extract(model, "Anna", 4, NULL, &found, &err), NER_ERROR);
   assert_non_null(strstr(err.msg, "damaged"));
