@@ -18,7 +18,7 @@ TEST_UNUSED void load_models(void) {
   struct ner_err err = {0};
   if( ner_registry_load("tiny", TINY, NER_PRECISION_FILE, NULL, &err) != NER_OK ||
       ner_registry_load("other", OTHER, NER_PRECISION_FILE, NULL, &err) != NER_OK ||
-      ner_registry_set_default("tiny", &err) != NER_OK )
+      ner_registry_set_default("tiny", NULL, &err) != NER_OK )
     fail_msg("%s", err.msg);
 }
 

@@ -330,14 +330,14 @@ static int open_db(const struct step *step, sqlite3 **db) {
 static void load_tiny(void) {
   struct ner_err err = {0};
   if( ner_registry_load("tiny", one_file, NER_PRECISION_FILE, NULL, &err) ||
-      ner_registry_set_default("tiny", &err) )
+      ner_registry_set_default("tiny", NULL, &err) )
     fail_msg("%s", err.msg);
 }
 
 /* The default model cannot be unloaded, so that another name has it first: it is opened once. */
 static void unload_tiny(void) {
   struct ner_err err = {0};
-  if( ner_registry_set_default("keep", &err) || ner_registry_unload("tiny", &err) )
+  if( ner_registry_set_default("keep", NULL, &err) || ner_registry_unload("tiny", &err) )
     fail_msg("%s", err.msg);
 }
 

@@ -5,14 +5,15 @@
 ** lock is taken for no longer than a look through them.
 **
 ** Two names need no ner_load() and are opened when first asked for: "bundled",
-** and "NER_MODEL" for the model that variable points at. A second lock keeps
-** several threads that ask at once from opening the same model several times;
-** only those that would have to open one themselves ever wait on it.
+** and "NER_MODEL" for the model that variable points at. One thread opens at a time, so that
+** several that ask at once do not open the same model several times. The others poll, rather
+** than sleep on a condition, because each must go on asking whether to cancel.
 */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "engine/registry.h"
 #include "model/open.h"
 
@@ -26,17 +27,18 @@ struct entry {
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t opening_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 /* Guarded by registry_lock. */
 static struct entry *entries;
 static size_t n_entries, cap_entries;
 static char chosen_default[NAME_MAX_BYTES + 1]; /* by ner_default(); "" while none is */
+static bool is_opening; /* a thread is opening "bundled" or "NER_MODEL" */
 
-/* fork() while another thread holds a lock would leave it locked in the child
-** for ever. The registry's is free within microseconds, so fork waits for it;
-** the other may be held for seconds and guards no data: the child starts anew. */
+/* fork() while another thread holds the lock would leave it locked in the child for ever. It is
+** free within microseconds, so fork waits for it. A thread that was opening a model does not
+** exist in the child; should it be the forking thread itself, two threads of the child may open
+** the model at once, which costs time and nothing else. */
 static void before_fork(void) {
   pthread_mutex_lock(&registry_lock);
 }
@@ -44,15 +46,15 @@ static void after_fork_parent(void) {
   pthread_mutex_unlock(&registry_lock);
 }
 static void after_fork_child(void) {
+  is_opening = false;
   pthread_mutex_unlock(&registry_lock);
-  pthread_mutex_init(&opening_lock, NULL);
 }
-static void mind_forks(void) {
+static void watch_forks(void) {
   pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 static void lock(void) {
-  pthread_once(&fork_once, mind_forks);
+  pthread_once(&fork_once, watch_forks);
   pthread_mutex_lock(&registry_lock);
 }
 static void unlock(void) {
@@ -107,17 +109,20 @@ static int check_name(const char *name, struct ner_err *err) {
 }
 
 static int fail_unknown(const char *name, struct ner_err *err) {
-  char known[300] = BUNDLED;
+  char known[300] = "";
+  size_t used = 0;
   lock();
   for( size_t i = 0; i < n_entries; i++ ) {
-    size_t used = strlen(known);
-    if( strcmp(entries[i].name, BUNDLED) )
-      ner_format(known + used, sizeof known - used, ", %s", entries[i].name);
+    bool fits = used + sizeof entries[i].name + sizeof ", …, " <= sizeof known;
+    if( !strcmp(entries[i].name, BUNDLED) ) continue;
+    ner_format(known + used, sizeof known - used, "%s, ", fits ? entries[i].name : "…");
+    used += strlen(known + used);
+    if( !fits ) break;
   }
   unlock();
   return ner_fail(err, NER_ERROR,
-                  "no model is called '%.80s'; there are: %s (add one with ner_load(name, path))",
-                  name, known);
+                  "no model is called '%.80s'; there are: %s%s (add one with ner_load(name, path))",
+                  name, known, BUNDLED);
 }
 
 /* Puts a model under a name; takes over the caller's reference to it, also when
@@ -145,25 +150,54 @@ static int put(const char *name, struct ner_model *model, struct ner_err *err) {
   return rc == NER_OK ? NER_OK : ner_fail_nomem(err);
 }
 
-/* Opens "bundled" or "NER_MODEL", unless another thread has just done so. */
-static int open_itself(const char *name, struct ner_model **out, struct ner_err *err) {
-  const char *path = environment_path();
-  struct ner_model *model;
-  int rc = NER_OK;
-  pthread_mutex_lock(&opening_lock);
-  model = find_ref(name);
-  if( !model ) {
-    if( !strcmp(name, BUNDLED) ) {
-      rc = ner_model_open_bundled(&model, err);
-    } else if( path ) {
-      rc = ner_model_open(path, NER_PRECISION_FILE, &model, err);
-      if( rc != NER_OK ) ner_fail_prefix(err, "the environment variable " ENVIRONMENT ": ");
-    } else {
-      rc = fail_unknown(name, err); /* the variable vanished meanwhile */
-    }
-    if( rc == NER_OK ) rc = put(name, ner_model_ref(model), err);
+/* How long a thread sleeps between two looks whether another has opened the model: small beside
+** opening one (milliseconds to seconds). */
+#define POLL_MS 2
+
+/* Waits for this thread's turn to open a model. *out: another thread has opened it meanwhile, and
+** there is no turn to end. */
+static int begin_opening(const char *name, const struct ner_cancel *cancel, struct ner_model **out,
+                         struct ner_err *err) {
+  static const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+  for( ;; ) {
+    struct entry *entry;
+    bool is_mine = false;
+    lock();
+    entry = find(name);
+    if( entry )
+      *out = ner_model_ref(entry->model);
+    else if( !is_opening )
+      is_opening = is_mine = true;
+    unlock();
+    if( entry || is_mine ) return NER_OK;
+    if( ner_cancelled(cancel) ) return ner_fail_interrupted(err);
+    nanosleep(&pause, NULL);
   }
-  pthread_mutex_unlock(&opening_lock);
+}
+
+static void end_opening(void) {
+  lock();
+  is_opening = false;
+  unlock();
+}
+
+/* Opens "bundled" or "NER_MODEL", unless another thread has just done so. */
+static int open_itself(const char *name, const struct ner_cancel *cancel, struct ner_model **out,
+                       struct ner_err *err) {
+  const char *path = environment_path();
+  struct ner_model *model = NULL;
+  int rc = begin_opening(name, cancel, out, err);
+  if( rc != NER_OK || *out ) return rc;
+  if( !strcmp(name, BUNDLED) ) {
+    rc = ner_model_open_bundled(&model, err);
+  } else if( path ) {
+    rc = ner_model_open_cancellable(path, NER_PRECISION_FILE, cancel, &model, err);
+    if( rc == NER_ERROR ) ner_fail_prefix(err, "the environment variable " ENVIRONMENT ": ");
+  } else {
+    rc = fail_unknown(name, err); /* the variable vanished meanwhile */
+  }
+  if( rc == NER_OK ) rc = put(name, ner_model_ref(model), err);
+  end_opening();
   if( rc != NER_OK ) {
     ner_model_unref(model);
     return rc;
@@ -172,7 +206,8 @@ static int open_itself(const char *name, struct ner_model **out, struct ner_err 
   return NER_OK;
 }
 
-int ner_registry_get(const char *name, struct ner_model **out, struct ner_err *err) {
+int ner_registry_get(const char *name, const struct ner_cancel *cancel, struct ner_model **out,
+                     struct ner_err *err) {
   char wanted[NAME_MAX_BYTES + 1];
   *out = NULL;
   if( name ) {
@@ -186,7 +221,7 @@ int ner_registry_get(const char *name, struct ner_model **out, struct ner_err *e
   }
   *out = find_ref(wanted);
   if( *out ) return NER_OK;
-  if( opens_itself(wanted) ) return open_itself(wanted, out, err);
+  if( opens_itself(wanted) ) return open_itself(wanted, cancel, out, err);
   return fail_unknown(wanted, err);
 }
 
@@ -228,11 +263,12 @@ int ner_registry_unload(const char *name, struct ner_err *err) {
   return NER_OK;
 }
 
-int ner_registry_set_default(const char *name, struct ner_err *err) {
+int ner_registry_set_default(const char *name, const struct ner_cancel *cancel,
+                             struct ner_err *err) {
   struct ner_model *model = NULL;
   bool found;
   /* Opens what opens itself, so that a default that cannot be had fails here. */
-  int rc = ner_registry_get(name, &model, err);
+  int rc = ner_registry_get(name, cancel, &model, err);
   if( rc != NER_OK ) return rc;
   lock();
   found = find(name) != NULL; /* it may have been unloaded in between */

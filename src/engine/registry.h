@@ -13,14 +13,18 @@
 
 /* The model called `name`, or the default one for NULL; one reference more. The default is
 ** opened on first use: what NER_MODEL names, or the bundled model ("bundled" is
-** always a name for it). An unknown name is an error listing the known ones. */
-int ner_registry_get(const char *name, struct ner_model **out, struct ner_err *err);
+** always a name for it). Opening it, and waiting while another thread does, ends with
+** NER_INTERRUPT once `cancel` (NULL: never) says so. An unknown name is an error listing the
+** known ones. */
+int ner_registry_get(const char *name, const struct ner_cancel *cancel, struct ner_model **out,
+                     struct ner_err *err);
 /* Opens and registers, replacing a model of that name (running queries keep the
 ** old one), unless `cancel` says to end. A name is 1..64 of letters, digits, '.', '_', '-'. */
 int ner_registry_load(const char *name, const char *path, enum ner_precision precision,
                       const struct ner_cancel *cancel, struct ner_err *err);
 int ner_registry_unload(const char *name, struct ner_err *err);
-int ner_registry_set_default(const char *name, struct ner_err *err);
+int ner_registry_set_default(const char *name, const struct ner_cancel *cancel,
+                             struct ner_err *err);
 
 struct ner_registry_entry {
   char name[65];

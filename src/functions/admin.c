@@ -109,7 +109,7 @@ static void default_function(sqlite3_context *context, int n_args, sqlite3_value
   struct ner_err err = {0};
   int rc = check_direct(context, "ner_default", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the model's name", &name, &err);
-  if( rc == NER_OK ) rc = ner_registry_set_default(name, &err);
+  if( rc == NER_OK ) rc = ner_registry_set_default(name, NULL, &err);
   finish(context, rc, arg[0], &err);
 }
 

@@ -69,7 +69,7 @@ static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int
   struct cursor *c = (struct cursor *)cursor;
   struct ner_model *model = NULL;
   struct ner_err err = {0};
-  int rc = ner_registry_get(NULL, &model, &err);
+  int rc = ner_registry_get(NULL, NULL, &model, &err);
   ner_model_unref(model);
   reset(c);
   if( rc == NER_OK ) rc = ner_registry_list(&c->list, &c->n, &err);

@@ -95,7 +95,7 @@ int ner_sql_model(sqlite3_value *value, struct ner_model **out, struct ner_err *
     int rc = ner_sql_name(value, "the model's name", &name, err);
     if( rc != NER_OK ) return rc;
   }
-  return ner_registry_get(name, out, err);
+  return ner_registry_get(name, NULL, out, err);
 }
 
 static const char *skip_digits(const char *s, int *n) {

@@ -209,7 +209,7 @@ static void run_tables(const char *path, enum ner_precision precision, const cha
   struct ner_err err = {0};
   struct ner_model *model = NULL;
   if( path && ner_registry_load(name, path, precision, NULL, &err) ) bench_die("model", err.msg);
-  if( ner_registry_get(name, &model, &err) ) bench_die("model", err.msg);
+  if( ner_registry_get(name, NULL, &model, &err) ) bench_die("model", err.msg);
   if( of && strcmp(of, "interrupts") == 0 ) {
     bench_interrupts(name, lines, only);
   } else if( of ) {

@@ -156,7 +156,7 @@ static struct expected expect(const struct value *v, int n) {
     e.error = true;
     return e;
   }
-  e.error = ner_registry_get(n > 1 && name[0] ? name : NULL, &e.model, &err) != NER_OK ||
+  e.error = ner_registry_get(n > 1 && name[0] ? name : NULL, NULL, &e.model, &err) != NER_OK ||
             ner_extract(e.model, e.text, e.n, &e.options, &e.found, &err) != NER_OK;
   if( !e.error ) fuzz_check_entities(e.model, e.text, e.n, &e.options, &e.found);
   return e;
@@ -665,7 +665,7 @@ static void load_models(void) {
   ner_registry_list_free(list, n);
   if( ner_registry_load("plain", plain_path, NER_PRECISION_FILE, NULL, &err) ||
       ner_registry_load("odd", odd_path, NER_PRECISION_FILE, NULL, &err) ||
-      ner_registry_set_default("plain", &err) )
+      ner_registry_set_default("plain", NULL, &err) )
     fail_msg("%s", err.msg);
 }
 

@@ -400,7 +400,7 @@ static void opening_and_converting_can_be_stopped(void **state) {
       rc = ner_registry_load("stopped", sources[i], NER_PRECISION_FILE, &cancel, &err);
       if( rc != NER_INTERRUPT ) break;
       assert_string_equal(err.msg, "interrupted");
-      assert_int_equal(ner_registry_get("stopped", &model, &none), NER_ERROR);
+      assert_int_equal(ner_registry_get("stopped", NULL, &model, &none), NER_ERROR);
       n_stopped++;
     }
     assert_int_equal(rc, NER_OK);

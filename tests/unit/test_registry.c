@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static void unload(const char *name) {
 static struct ner_model *get(const char *name) {
   struct ner_model *model;
   struct ner_err err = {0};
-  check_ok(ner_registry_get(name, &model, &err), &err);
+  check_ok(ner_registry_get(name, NULL, &model, &err), &err);
   assert_non_null(model);
   return model;
 }
@@ -109,13 +110,34 @@ static void an_unknown_name_lists_the_known(void **state) {
   struct ner_model *model = (struct ner_model *)state;
   struct ner_err err = {0}, err2 = {0}, err3 = {0}, err4 = {0};
   load("x1");
-  check_fails(ner_registry_get("nobody", &model, &err), &err,
+  check_fails(ner_registry_get("nobody", NULL, &model, &err), &err,
               "no model is called 'nobody'; there are: x1, bundled");
   assert_null(model);
-  check_fails(ner_registry_get("not/a name", &model, &err2), &err2, "no model is called");
+  check_fails(ner_registry_get("not/a name", NULL, &model, &err2), &err2, "no model is called");
   check_fails(ner_registry_unload("nobody", &err3), &err3, "no model is called 'nobody'");
-  check_fails(ner_registry_set_default("nobody", &err4), &err4, "no model is called 'nobody'");
+  check_fails(ner_registry_set_default("nobody", NULL, &err4), &err4, "no model is called 'nobody'");
   unload("x1");
+}
+
+/* More names than a message holds, and a name of which only a part is shown. */
+static void an_unknown_name_of_many(void **state) {
+  struct ner_model *model = NULL;
+  struct ner_err err = {0}, err2 = {0};
+  char name[65];
+  for( int i = 0; i < 12; i++ ) {
+    memset(name, 'a' + i, 64);
+    name[i % 5 ? 64 : 30] = 0;
+    load(name);
+  }
+  check_fails(ner_registry_get("nobody", NULL, &model, &err), &err, ", …, bundled (add one with");
+  for( int i = 0; i < 12; i++ ) {
+    memset(name, 'a' + i, 64);
+    name[i % 5 ? 64 : 30] = 0;
+    unload(name);
+  }
+  check_fails(ner_registry_get("xééééééééééééééééééééééééééééééééééééééééééééééééé", NULL, &model,
+                               &err2),
+              &err2, "no model is called 'xééééééééééééééééééééééééééééééééééééééé…'; there are");
 }
 
 static void a_file_that_is_not_there_is_named(void **state) {
@@ -128,13 +150,13 @@ static void default_can_be_chosen_and_is_kept(void **state) {
   struct ner_model *a, *b;
   struct ner_err err = {0}, err2 = {0};
   load("mine");
-  check_ok(ner_registry_set_default("mine", &err), &err);
+  check_ok(ner_registry_set_default("mine", NULL, &err), &err);
   assert_string_equal(listed_default(), "mine");
   a = get(NULL);
   b = get("mine");
   assert_ptr_equal(a, b);
   check_fails(ner_registry_unload("mine", &err), &err, "is the default model");
-  check_ok(ner_registry_set_default("bundled", &err2), &err2);
+  check_ok(ner_registry_set_default("bundled", NULL, &err2), &err2);
   unload("mine");
   assert_string_equal(a->path, PATH); /* unloaded, yet ours as long as we hold it */
   ner_model_unref(a);
@@ -166,7 +188,7 @@ static int good_environment(void) {
   struct ner_model *model = NULL;
   struct ner_err err = {0};
   setenv("NER_MODEL", PATH, 1);
-  if( ner_registry_get(NULL, &model, &err) != NER_OK || strcmp(model->path, PATH) ) return 1;
+  if( ner_registry_get(NULL, NULL, &model, &err) != NER_OK || strcmp(model->path, PATH) ) return 1;
   ner_model_unref(model);
   return strcmp(listed_default(), "NER_MODEL") != 0;
 }
@@ -175,10 +197,10 @@ static int bad_environment(void) {
   struct ner_model *model = NULL;
   struct ner_err err = {0}, err2 = {0};
   setenv("NER_MODEL", "/no/such/model", 1);
-  if( ner_registry_get(NULL, &model, &err) == NER_OK || model ) return 1;
+  if( ner_registry_get(NULL, NULL, &model, &err) == NER_OK || model ) return 1;
   if( !strstr(err.msg, "NER_MODEL") || !strstr(err.msg, "/no/such/model") ) return 2;
   /* The bundled one can still be had by name. */
-  if( ner_registry_get("bundled", &model, &err2) != NER_OK ) return 3;
+  if( ner_registry_get("bundled", NULL, &model, &err2) != NER_OK ) return 3;
   ner_model_unref(model);
   return 0;
 }
@@ -195,6 +217,96 @@ static void environment_names_the_default(void **state) {
   assert_int_equal(in_child(empty_environment), 0);
 }
 
+/* ---- cancelling the opening of the default model ---- */
+
+static bool count_down(void *left) {
+  return --*(int *)left < 0;
+}
+
+/* Cancelled after any number of questions, and then nothing is left of it. */
+static int opening_is_cancelled(void) {
+  int n_cancelled = 0, rc = NER_INTERRUPT;
+  setenv("NER_MODEL", PATH, 1);
+  for( int n = 0; rc == NER_INTERRUPT; n++ ) {
+    struct ner_model *model = NULL;
+    struct ner_err err = {0};
+    int left = n;
+    const struct ner_cancel cancel = {count_down, &left};
+    if( *listed_default() ) return 1;
+    rc = n % 2 ? ner_registry_get(NULL, &cancel, &model, &err)
+               : ner_registry_set_default("NER_MODEL", &cancel, &err);
+    if( rc == NER_INTERRUPT && (model || strcmp(err.msg, "interrupted")) ) return 2;
+    if( rc == NER_INTERRUPT ) n_cancelled++;
+    ner_model_unref(model);
+  }
+  if( rc != NER_OK || n_cancelled < 3 ) return 3;
+  return strcmp(listed_default(), "NER_MODEL") != 0;
+}
+
+/* Opens slowly: sleeps each time it is asked. */
+static bool is_slow(void *arg) {
+  atomic_fetch_add((atomic_int *)arg, 1);
+  usleep(100000);
+  return false;
+}
+
+static void *open_slowly(void *arg) {
+  const struct ner_cancel cancel = {is_slow, arg};
+  struct ner_model *model = NULL;
+  if( ner_registry_get(NULL, &cancel, &model, NULL) != NER_OK ) return "open";
+  ner_model_unref(model);
+  return NULL;
+}
+
+/* A thread that only waits for another one to open the model is interrupted all the same. */
+static int waiting_is_cancelled(void) {
+  atomic_int asked = 0;
+  pthread_t other;
+  struct ner_model *model = NULL;
+  struct ner_err err = {0};
+  int left = 3;
+  const struct ner_cancel cancel = {count_down, &left};
+  void *wrong;
+  alarm(20);
+  setenv("NER_MODEL", PATH, 1);
+  pthread_create(&other, NULL, open_slowly, &asked);
+  while( atomic_load(&asked) == 0 ) usleep(1000);
+  if( ner_registry_get(NULL, &cancel, &model, &err) != NER_INTERRUPT ) return 1;
+  if( ner_registry_get(NULL, NULL, &model, &err) != NER_OK ) return 2; /* waits to the end */
+  ner_model_unref(model);
+  pthread_join(other, &wrong);
+  return wrong ? 3 : 0;
+}
+
+/* The host's callback forks while the model is being opened: both go on. */
+static bool fork_once(void *arg) {
+  pid_t *child = arg;
+  if( *child == -1 ) *child = fork();
+  return false;
+}
+
+static int forking_while_opening(void) {
+  pid_t child = -1;
+  const struct ner_cancel cancel = {fork_once, &child};
+  struct ner_model *model = NULL, *again = NULL;
+  int status = -1;
+  alarm(20);
+  setenv("NER_MODEL", PATH, 1);
+  if( ner_registry_get(NULL, &cancel, &model, NULL) != NER_OK ) return 1;
+  if( ner_registry_get(NULL, NULL, &again, NULL) != NER_OK || again != model ) return 2;
+  ner_model_unref(model);
+  ner_model_unref(again);
+  if( child == 0 ) _exit(0);
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 3;
+}
+
+static void the_default_opens_cancellably(void **state) {
+  assert_int_equal(in_child(opening_is_cancelled), 0);
+  assert_int_equal(in_child(waiting_is_cancelled), 0);
+  assert_int_equal(in_child(forking_while_opening), 0);
+}
+
 /* Everything at once, from many threads; meant for the sanitizers. */
 static void *hammer(void *arg) {
   int me = (int)(intptr_t)arg;
@@ -204,9 +316,9 @@ static void *hammer(void *arg) {
     struct ner_registry_entry *list = NULL;
     size_t n = 0;
     if( ner_registry_load(name, PATH, NER_PRECISION_FILE, NULL, NULL) != NER_OK ) return "load";
-    ner_registry_set_default(i % 2 ? name : "bundled", NULL);
-    if( ner_registry_get(NULL, &model, NULL) == NER_OK ) ner_model_unref(model);
-    if( ner_registry_get(name, &model, NULL) == NER_OK ) ner_model_unref(model);
+    ner_registry_set_default(i % 2 ? name : "bundled", NULL, NULL);
+    if( ner_registry_get(NULL, NULL, &model, NULL) == NER_OK ) ner_model_unref(model);
+    if( ner_registry_get(name, NULL, &model, NULL) == NER_OK ) ner_model_unref(model);
     if( ner_registry_list(&list, &n, NULL) != NER_OK || n < 1 ) return "list";
     ner_registry_list_free(list, n);
     ner_registry_unload(name, NULL);
@@ -224,17 +336,19 @@ static void threads_may_do_as_they_please(void **state) {
     if( wrong ) fail_msg("%s", (const char *)wrong);
   }
   struct ner_err err = {0};
-  check_ok(ner_registry_set_default("bundled", &err), &err);
+  check_ok(ner_registry_set_default("bundled", NULL, &err), &err);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(environment_names_the_default),
+      cmocka_unit_test(the_default_opens_cancellably),
       cmocka_unit_test(bundled_is_the_default),
       cmocka_unit_test(bundled_can_be_unloaded_and_comes_back),
       cmocka_unit_test(names_are_checked),
       cmocka_unit_test(own_names_cannot_be_given),
       cmocka_unit_test(an_unknown_name_lists_the_known),
+      cmocka_unit_test(an_unknown_name_of_many),
       cmocka_unit_test(a_file_that_is_not_there_is_named),
       cmocka_unit_test(default_can_be_chosen_and_is_kept),
       cmocka_unit_test(loading_again_replaces),

@@ -282,7 +282,7 @@ static int child_works(struct ner_model *model, const char *expected) {
   found = extracted(model);
   if( strcmp(found, expected) ) rc |= 1;
   sqlite3_free(found);
-  if( ner_registry_get("tiny", &fresh, &err) ) return rc | 2;
+  if( ner_registry_get("tiny", NULL, &fresh, &err) ) return rc | 2;
   found = extracted(fresh);
   if( strcmp(found, expected) ) rc |= 4;
   sqlite3_free(found);
@@ -332,7 +332,7 @@ static void forks_while_queries_run(void **state) {
   skip(); /* a child may find its allocator locked by a thread that is not there */
 #endif
   load_models();
-  if( ner_registry_get("tiny", &model, &err) ) fail_msg("%s", err.msg);
+  if( ner_registry_get("tiny", NULL, &model, &err) ) fail_msg("%s", err.msg);
   ner_threads(3);
   expected = extracted(model);
   atomic_init(&cancel, false);
