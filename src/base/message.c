@@ -1,5 +1,5 @@
 /*
-** error.c - recording failures, and the one place that cuts messages; see base.h.
+** message.c - recording failures, and the one place that makes and cuts messages; see base.h.
 **
 ** A message quotes what users give: names, paths, values of any length and any bytes. Whatever
 ** comes in, the message that goes out is well-formed UTF-8: an ill-formed byte becomes U+FFFD, and
@@ -20,7 +20,7 @@
 
 /* Bytes of the well-formed character at s [n], n > 0; 0 when there is none (RFC 3629, section 4:
 ** no overlong forms, no surrogates, nothing above U+10FFFF). */
-static size_t error_character_bytes(const unsigned char *s, size_t n) {
+static size_t message_character_bytes(const unsigned char *s, size_t n) {
   unsigned char low = 0x80, high = 0xBF; /* what the second byte may be */
   size_t length;
   if( s[0] < 0x80 ) return 1;
@@ -63,7 +63,7 @@ static void message_add_character(struct message *m, const char *s, size_t n) {
 static void message_add(struct message *m, const char *s, size_t n, size_t limit) {
   size_t at = 0;
   while( at < n ) {
-    size_t length = error_character_bytes((const unsigned char *)s + at, n - at);
+    size_t length = message_character_bytes((const unsigned char *)s + at, n - at);
     if( at + (length ? length : 1) > limit ) {
       message_add_character(m, ELLIPSIS, strlen(ELLIPSIS));
       return;
