@@ -1,11 +1,16 @@
 /* base.c - memory, numbers and random bytes; see base.h. */
 #include "base/base.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h> /* getentropy() on macOS */
+#if defined(__linux__)
+#include <sys/syscall.h>
+#elif defined(__APPLE__)
+#include <sys/random.h> /* getentropy() */
+#endif
 #include <time.h>
-#include <unistd.h> /* getentropy() elsewhere */
+#include <unistd.h>
 
 void *ner_alloc(size_t n, size_t size) {
   size_t bytes;
@@ -75,12 +80,30 @@ char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]) {
   return out;
 }
 
+/* Fills `out` from the system's generator: the system call where there is one (getentropy() came
+** with glibc 2.25 and must not be linked), else the device. */
+static bool random_from_system(void *out, size_t n_bytes) {
+  ssize_t n = -1;
+  int device;
+#if defined(__linux__) && defined(SYS_getrandom)
+  n = syscall(SYS_getrandom, out, n_bytes, 0);
+#elif defined(__APPLE__)
+  if( getentropy(out, n_bytes) == 0 ) n = (ssize_t)n_bytes;
+#endif
+  if( n == (ssize_t)n_bytes ) return true;
+  device = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  if( device < 0 ) return false;
+  n = read(device, out, n_bytes);
+  close(device);
+  return n == (ssize_t)n_bytes;
+}
+
 /* Not sqlite3_randomness(): what needs this knows nothing of SQLite. Where the system gives no
-** random bytes (an old kernel, a strict sandbox), the time and where the stack is must do. */
+** random bytes (a strict sandbox), the time and the address of the stack have to do. */
 uint64_t ner_random(void) {
   uint64_t number;
   struct timespec now = {0};
-  if( getentropy(&number, sizeof number) == 0 ) return number;
+  if( random_from_system(&number, sizeof number) ) return number;
   clock_gettime(CLOCK_REALTIME, &now);
   number = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now;
   return number * 0x9E3779B97F4A7C15u; /* 2^64 / golden ratio: every bit reaches the high ones */
