@@ -13,6 +13,7 @@ table, `label_partition()` a partition of a batch engine (Spark, Dask).
 from ._engine import ModelError
 from ._frames import label
 from ._load import LoadError, connect, load, loadable_path
+from ._parquet import label_parquet, missing_parts, model_from_bytes
 from ._partition import label_partition, partition_meta
 from ._version import version
 
@@ -22,9 +23,12 @@ __all__ = [
     "ModelError",
     "connect",
     "label",
+    "label_parquet",
     "label_partition",
     "load",
     "loadable_path",
+    "missing_parts",
+    "model_from_bytes",
     "partition_meta",
     "version",
 ]
