@@ -122,6 +122,20 @@ NER_API int ner_extract(struct ner_model *model, const char *text, size_t n_byte
                         struct ner_err *err);
 NER_API void ner_entities_free(struct ner_entities *entities);
 
+/* A text of n_bytes of UTF-8; need not end in NUL. */
+struct ner_text {
+  const char *utf8;
+  size_t n_bytes;
+};
+
+/* Finds the entities of n texts in one run over all threads, which is several times faster than a
+** call for each; the results are the same, bit for bit. text: [n], out: [n], each to be given to
+** ner_entities_free(). Memory grows with the batch: tens of kilobytes of text are enough for full
+** speed. When it fails, out holds nothing. */
+NER_API int ner_extract_batch(struct ner_model *model, const struct ner_text *text, size_t n,
+                              const struct ner_options *options, struct ner_entities *out,
+                              struct ner_err *err);
+
 /* Writes the model at `source` as one self-contained file that opens in
 ** milliseconds. */
 NER_API int ner_convert(const char *source, const char *target, enum ner_precision precision,

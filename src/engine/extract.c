@@ -26,27 +26,60 @@ void ner_model_unref(struct ner_model *model) {
   ner_model_free(model);
 }
 
-int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
-                const struct ner_options *options, struct ner_entities *out, struct ner_err *err) {
-  static const struct ner_options defaults = {.aggregation = NER_AGGREGATION_FIRST};
-  struct ner_input input = {.utf8 = text, .n_bytes = n_bytes};
-  struct ner_output output = {0};
-  int code;
-  *out = (struct ner_entities){0};
-  if( !options ) options = &defaults;
+static int extract_check(const struct ner_model *model, const struct ner_options *options,
+                         struct ner_err *err) {
   if( !model ) return ner_fail(err, NER_ERROR, "no model; open one with ner_model_open()");
-  if( !text && n_bytes > 0 ) return ner_fail(err, NER_ERROR, "text is NULL; pass a string");
   if( (unsigned)options->aggregation > NER_AGGREGATION_STRICT )
     return ner_fail(err, NER_ERROR, "aggregation is %d; use one of enum ner_aggregation",
                     (int)options->aggregation);
   if( isnan(options->threshold) )
     return ner_fail(err, NER_ERROR, "threshold is not a number; use 0 to keep all");
-  code = ner_pipeline_run(model, &input, 1, options, false, &output, NULL, err);
-  if( code == NER_OK && output.error ) code = ner_fail(err, NER_ERROR, "%s", output.error);
-  if( code == NER_OK ) {
-    *out = output.found;
-    output.found = (struct ner_entities){0};
+  return NER_OK;
+}
+
+int ner_extract_batch(struct ner_model *model, const struct ner_text *text, size_t n,
+                      const struct ner_options *options, struct ner_entities *out,
+                      struct ner_err *err) {
+  static const struct ner_options defaults = {.aggregation = NER_AGGREGATION_FIRST};
+  struct ner_input *input = NULL;
+  struct ner_output *output = NULL;
+  int code;
+  if( n > 0 && (!text || !out) )
+    return ner_fail(err, NER_ERROR, "text or out is NULL; pass arrays of n");
+  for( size_t i = 0; i < n; i++ ) out[i] = (struct ner_entities){0};
+  if( !options ) options = &defaults;
+  if( (code = extract_check(model, options, err)) ) return code;
+  for( size_t i = 0; i < n; i++ )
+    if( !text[i].utf8 && text[i].n_bytes > 0 )
+      return ner_fail(err, NER_ERROR, "text %zu is NULL; pass a string", i);
+  if( n == 0 ) return NER_OK;
+  input = ner_calloc(n, sizeof *input);
+  output = ner_calloc(n, sizeof *output);
+  if( !input || !output ) code = ner_fail_nomem(err);
+  for( size_t i = 0; code == NER_OK && i < n; i++ )
+    input[i] = (struct ner_input){.utf8 = text[i].utf8, .n_bytes = text[i].n_bytes};
+  if( code == NER_OK ) code = ner_pipeline_run(model, input, n, options, false, output, NULL, err);
+  for( size_t i = 0; code == NER_OK && i < n; i++ )
+    if( output[i].error )
+      code = n == 1 ? ner_fail(err, NER_ERROR, "%s", output[i].error)
+                    : ner_fail(err, NER_ERROR, "text %zu: %s", i, output[i].error);
+  for( size_t i = 0; output && i < n; i++ ) {
+    if( code == NER_OK ) {
+      out[i] = output[i].found;
+      output[i].found = (struct ner_entities){0};
+    }
+    ner_output_free(&output[i]);
   }
-  ner_output_free(&output);
+  NER_FREE(input);
+  NER_FREE(output);
   return code;
+}
+
+int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
+                const struct ner_options *options, struct ner_entities *out, struct ner_err *err) {
+  const struct ner_text one = {text, n_bytes};
+  *out = (struct ner_entities){0};
+  if( model && !text && n_bytes > 0 )
+    return ner_fail(err, NER_ERROR, "text is NULL; pass a string");
+  return ner_extract_batch(model, &one, 1, options, out, err);
 }

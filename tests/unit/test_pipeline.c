@@ -649,6 +649,43 @@ static void test_extract(void **state) {
   ner_model_unref(model);
 }
 
+/* A batch gives what a call for each text gives, bit for bit. */
+static void test_extract_batch(void **state) {
+  struct ner_model *model = open_small();
+  enum { N = 40 };
+  char *text[N];
+  struct ner_text batch[N];
+  struct ner_entities found[N], one;
+  struct ner_err err = {0};
+  size_t n_found = 0;
+  (void)state;
+  for( int i = 0; i < N; i++ ) {
+    text[i] = make_text(i % 7 == 0 ? 0 : 3 * i);
+    batch[i] = (struct ner_text){i == 14 ? NULL : text[i], i == 14 ? 0 : strlen(text[i])};
+  }
+  assert_int_equal(ner_extract_batch(model, batch, N, NULL, found, &err), NER_OK);
+  for( int i = 0; i < N; i++ ) {
+    assert_int_equal(ner_extract(model, batch[i].utf8, batch[i].n_bytes, NULL, &one, &err), NER_OK);
+    assert_int_equal(found[i].n, one.n);
+    for( size_t k = 0; k < one.n; k++ ) /* without the padding behind end_byte */
+      assert_memory_equal(&found[i].entity[k], &one.entity[k],
+                          offsetof(struct ner_entity, end_byte) + sizeof(uint32_t));
+    n_found += one.n;
+    ner_entities_free(&one);
+    ner_entities_free(&found[i]);
+  }
+  assert_true(n_found > N);
+  assert_int_equal(ner_extract_batch(model, NULL, 0, NULL, NULL, &err), NER_OK);
+  batch[14].n_bytes = 1;
+  assert_int_equal(ner_extract_batch(model, batch, N, NULL, found, &err), NER_ERROR);
+  assert_non_null(strstr(err.msg, "text 14"));
+  assert_null(found[0].entity);
+  err = (struct ner_err){0};
+  assert_int_equal(ner_extract_batch(model, NULL, 1, NULL, found, &err), NER_ERROR);
+  for( int i = 0; i < N; i++ ) free(text[i]);
+  ner_model_unref(model);
+}
+
 static void test_extract_bad_arguments(void **state) {
   struct ner_model *model = open_small();
   struct ner_entities found;
@@ -720,6 +757,7 @@ int main(void) {
       cmocka_unit_test(test_damaged_weights),
       cmocka_unit_test(test_bad_environment),
       cmocka_unit_test(test_extract),
+      cmocka_unit_test(test_extract_batch),
       cmocka_unit_test(test_extract_bad_arguments),
       cmocka_unit_test(test_large_inputs),
   };
