@@ -51,9 +51,13 @@ static bool disarm(void) {
   return atomic_exchange(&out, false);
 }
 
-void *ner_test_malloc(size_t n_bytes) {
+static void note_size(size_t n_bytes) {
   size_t largest = atomic_load(&largest_bytes);
   while( n_bytes > largest && !atomic_compare_exchange_weak(&largest_bytes, &largest, n_bytes) ) {}
+}
+
+void *ner_test_malloc(size_t n_bytes) {
+  note_size(n_bytes);
   void *p = must_fail() ? NULL : malloc(n_bytes);
   if( p ) atomic_fetch_add(&n_live, 1);
   return p;
@@ -66,6 +70,17 @@ void *ner_test_realloc(void *old, size_t n_bytes) {
 void ner_test_free(void *p) {
   if( p ) atomic_fetch_sub(&n_live, 1);
   free(p);
+}
+
+void *ner_test_map(size_t n_bytes) {
+  note_size(n_bytes);
+  void *p = must_fail() ? NULL : ner_map(n_bytes);
+  if( p ) atomic_fetch_add(&n_live, 1);
+  return p;
+}
+void ner_test_unmap(void *p, size_t n_bytes) {
+  atomic_fetch_sub(&n_live, 1);
+  ner_unmap(p, n_bytes);
 }
 
 static sqlite3_mem_methods sqlite_methods;

@@ -39,26 +39,37 @@ void ner_format(char *out, size_t n_bytes, const char *fmt, ...)
 void ner_vformat(char *out, size_t n_bytes, const char *fmt, va_list args)
     __attribute__((format(printf, 3, 0)));
 
-/* The allocator seam: all heap memory of the library comes from here, so that a
-** test can make the n-th allocation fail (-DNER_TEST_ALLOC: the three functions
-** below are then the test's own). */
+/* The allocator seam: all memory of the library comes from here, so that a test can make the n-th
+** allocation fail (-DNER_TEST_ALLOC: the functions below are then the test's own). NER_MAP gives
+** zeroed pages, or NULL. */
 #ifdef NER_TEST_ALLOC
 void *ner_test_malloc(size_t n_bytes);
 void *ner_test_realloc(void *old, size_t n_bytes);
 void ner_test_free(void *p);
+void *ner_test_map(size_t n_bytes);
+void ner_test_unmap(void *p, size_t n_bytes);
 #define NER_MALLOC(n)     ner_test_malloc(n)
 #define NER_REALLOC(p, n) ner_test_realloc(p, n)
 #define NER_FREE(p)       ner_test_free(p)
+#define NER_MAP(n)        ner_test_map(n)
+#define NER_UNMAP(p, n)   ner_test_unmap(p, n)
 #else
 #define NER_MALLOC(n)     malloc(n)
 #define NER_REALLOC(p, n) realloc(p, n)
 #define NER_FREE(p)       free(p)
+#define NER_MAP(n)        ner_map(n)
+#define NER_UNMAP(p, n)   ner_unmap(p, n)
 #endif
+void *ner_map(size_t n_bytes);
+void ner_unmap(void *p, size_t n_bytes);
 
 /* n * size bytes; NULL when that overflows or memory is out. */
 void *ner_alloc(size_t n, size_t size);
 void *ner_calloc(size_t n, size_t size);
-/* As ner_alloc, aligned to 64 bytes; to be freed with ner_aligned_free. */
+/* As ner_alloc, aligned to 64 bytes; to be freed with ner_aligned_free. From NER_LARGE_BYTES on
+** the block is a mapping of its own, with large pages where the system has them: freeing it gives
+** the memory back to the system at once, whatever else the host's heap holds. */
+#define NER_LARGE_BYTES ((size_t)1 << 20)
 void *ner_aligned_alloc(size_t n, size_t size);
 void ner_aligned_free(void *p);
 /* Grows *array (elements of `size` bytes) to hold at least `need`, doubling

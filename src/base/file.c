@@ -1,16 +1,16 @@
-/* file.c - see file.h. POSIX. */
+/*
+** file.c - reading files; see file.h. POSIX. Writing is in file_write.c.
+*/
 #include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int fail_errno(struct ner_err *err, const char *path, const char *doing) {
+static int file_fail_errno(struct ner_err *err, const char *path, const char *doing) {
   int why = errno;
   if( why == ENOMEM ) return ner_fail_nomem(err);
   return ner_fail(err, NER_ERROR, "%s: cannot %s: %s", path, doing, strerror(why));
@@ -34,13 +34,13 @@ char *ner_file_join(const char *dir, const char *name) {
   return path;
 }
 
-/* Opened once, and measured through that descriptor: what is checked is what is
-** read. O_NONBLOCK so that a named pipe does not hang the host. */
-static int open_regular(const char *path, int *fd, struct stat *st, struct ner_err *err) {
+/* Opens the file once and measures it through that descriptor: what is checked is what is
+** read. O_NONBLOCK keeps a named pipe from hanging the host. */
+static int file_open_regular(const char *path, int *fd, struct stat *st, struct ner_err *err) {
   *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if( *fd < 0 ) return fail_errno(err, path, "open");
+  if( *fd < 0 ) return file_fail_errno(err, path, "open");
   if( fstat(*fd, st) != 0 ) {
-    int rc = fail_errno(err, path, "look at");
+    int rc = file_fail_errno(err, path, "look at");
     close(*fd);
     return rc;
   }
@@ -54,17 +54,17 @@ static int open_regular(const char *path, int *fd, struct stat *st, struct ner_e
 
 /* ---- large files ---- */
 
-/* Bytes read or written between two questions whether to stop: some ms, on a slow disk more. */
-#define AT_ONCE ((size_t)4 << 20)
+/* Read between two questions whether to cancel: some ms, more on a slow disk. */
+#define FILE_STEP_BYTES ((size_t)4 << 20)
 
-/* Why models are read rather than mapped: who cuts a mapped file short, or loses the disk or
-** the server it lies on, kills the process that next touches its pages (SIGBUS), and no
-** library may install the handler that could prevent it. Looking at the size before
-** each use leaves a gap, a lease tells of its breaking by a signal, and a private
-** mapping loses its pages all the same. Bytes that were read are ours, whatever becomes of the
-** file. The price is some ms a 100 MB at opening, and that processes do not share them: where that
-** counts, and nobody but the operator can write to the file, NER_MMAP=1 maps. */
-static int wants_mapping(bool *yes, struct ner_err *err) {
+/* Models are read rather than mapped. A mapped file that is truncated, or whose disk or server goes
+** away, kills the process that next touches its pages (SIGBUS), and a library must not install
+** the handler that could prevent this. Checking the size before each use leaves a gap, a lease
+** reports its end by a signal, and a private mapping loses its pages, too. Bytes that have been
+** read stay valid whatever happens to the file. The price is some ms per 100 MB at opening, and
+** memory that processes do not share: where that counts, and only the operator can write to the
+** file, NER_MMAP=1 maps it. */
+static int file_wants_mapping(bool *yes, struct ner_err *err) {
   const char *value = getenv("NER_MMAP");
   *yes = value && strcmp(value, "1") == 0;
   if( !value || *yes || strcmp(value, "0") == 0 ) return NER_OK;
@@ -74,15 +74,15 @@ static int wants_mapping(bool *yes, struct ner_err *err) {
                   value);
 }
 
-/* About the whole pages inside [from, from + n), and no byte beside them. */
-static void advise(const unsigned char *from, size_t n, int advice) {
+/* Advises about the whole pages inside [from, from + n), and about no byte outside. */
+static void file_advise(const unsigned char *from, size_t n, int advice) {
   const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
   const uintptr_t begin = ((uintptr_t)from + page - 1) / page * page;
   const uintptr_t end = ((uintptr_t)from + n) / page * page;
   if( begin < end ) madvise((void *)begin, end - begin, advice);
 }
 
-static void remember_change(struct ner_file *file, const struct stat *st) {
+static void file_remember_time(struct ner_file *file, const struct stat *st) {
 #ifdef __APPLE__
   file->changed_s = st->st_mtimespec.tv_sec;
   file->changed_ns = st->st_mtimespec.tv_nsec;
@@ -92,24 +92,20 @@ static void remember_change(struct ner_file *file, const struct stat *st) {
 #endif
 }
 
-/* Memory for all of it, of which nothing is touched yet: a file that turns out to be no model,
-** however large, costs nothing. Where the system has large pages they save most of the
-** time that reading takes, and some of the model's. */
-static int reserve(struct ner_file *file, const char *path, struct ner_err *err) {
+/* Reserves memory for the whole file and touches none of it: a file that turns out not to be a
+** model costs nothing, however large it is. */
+static int file_reserve(struct ner_file *file, const char *path, struct ner_err *err) {
   void *bytes;
   bool map;
-  int rc = wants_mapping(&map, err);
+  int rc = file_wants_mapping(&map, err);
   if( rc || file->n_bytes == 0 ) return rc;
   if( map ) {
     bytes = mmap(NULL, file->n_bytes, PROT_READ, MAP_PRIVATE, file->fd, 0);
-    if( bytes == MAP_FAILED ) return fail_errno(err, path, "map into memory");
+    if( bytes == MAP_FAILED ) return file_fail_errno(err, path, "map into memory");
     file->mapped = true;
   } else {
     bytes = ner_aligned_alloc(file->n_bytes, 1);
     if( !bytes ) return ner_fail_nomem(err);
-#ifdef MADV_HUGEPAGE
-    advise(bytes, file->n_bytes, MADV_HUGEPAGE);
-#endif
   }
   file->bytes = bytes;
   return NER_OK;
@@ -119,24 +115,24 @@ int ner_file_open(const char *path, struct ner_file *out, struct ner_err *err) {
   struct stat st;
   int rc;
   memset(out, 0, sizeof *out);
-  if( (rc = open_regular(path, &out->fd, &st, err)) ) return rc;
+  if( (rc = file_open_regular(path, &out->fd, &st, err)) ) return rc;
   out->is_open = true;
   out->n_bytes = (size_t)st.st_size;
-  remember_change(out, &st);
-  if( (rc = reserve(out, path, err)) ) ner_file_close(out);
+  file_remember_time(out, &st);
+  if( (rc = file_reserve(out, path, err)) ) ner_file_close(out);
   return rc;
 }
 
-int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t end,
-                  struct ner_err *err) {
+int ner_file_read_range(struct ner_file *file, const char *path, size_t begin, size_t end,
+                        struct ner_err *err) {
   if( !file->bytes || file->mapped ) return NER_OK;
   while( begin < end ) {
-    size_t n = end - begin < AT_ONCE ? end - begin : AT_ONCE;
+    size_t n = end - begin < FILE_STEP_BYTES ? end - begin : FILE_STEP_BYTES;
     ssize_t got;
     if( ner_cancelled(file->cancel) ) return ner_fail_interrupted(err);
     got = pread(file->fd, (void *)(file->bytes + begin), n, (off_t)begin);
     if( got < 0 && errno == EINTR ) continue;
-    if( got < 0 ) return fail_errno(err, path, "read");
+    if( got < 0 ) return file_fail_errno(err, path, "read");
     if( got == 0 )
       return ner_fail(err, NER_ERROR, "%s: became shorter while it was being read; load it again",
                       path);
@@ -145,21 +141,21 @@ int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t 
   return NER_OK;
 }
 
-void ner_file_forget(struct ner_file *file, size_t begin, size_t end) {
-  if( file->bytes && !file->mapped ) advise(file->bytes + begin, end - begin, MADV_DONTNEED);
+void ner_file_discard(struct ner_file *file, size_t begin, size_t end) {
+  if( file->bytes && !file->mapped ) file_advise(file->bytes + begin, end - begin, MADV_DONTNEED);
 }
 
-/* Somebody who copies a new file over the old one, instead of renaming it into place, would
-** otherwise leave us with a part of each. */
-int ner_file_settle(struct ner_file *file, const char *path, struct ner_err *err) {
+/* A file that is copied over the old one, instead of renamed into its place, would otherwise yield
+** a part of each. */
+int ner_file_finalize(struct ner_file *file, const char *path, struct ner_err *err) {
   struct ner_file now = {0};
   struct stat st;
   int rc = NER_OK;
   if( !file->is_open ) return NER_OK;
   if( fstat(file->fd, &st) != 0 ) {
-    rc = fail_errno(err, path, "look at");
+    rc = file_fail_errno(err, path, "look at");
   } else {
-    remember_change(&now, &st);
+    file_remember_time(&now, &st);
     if( (uint64_t)st.st_size != file->n_bytes || now.changed_s != file->changed_s ||
         now.changed_ns != file->changed_ns )
       rc = ner_fail(err, NER_ERROR,
@@ -191,7 +187,7 @@ int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_byte
   int fd, rc;
   *out = NULL;
   *n_bytes = 0;
-  if( (rc = open_regular(path, &fd, &st, err)) ) return rc;
+  if( (rc = file_open_regular(path, &fd, &st, err)) ) return rc;
   size = (size_t)st.st_size;
   if( size > max_bytes ) {
     close(fd);
@@ -203,7 +199,7 @@ int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_byte
   while( rc == NER_OK && done < size ) {
     ssize_t got = read(fd, bytes + done, size - done);
     if( got < 0 && errno == EINTR ) continue;
-    if( got < 0 ) rc = fail_errno(err, path, "read");
+    if( got < 0 ) rc = file_fail_errno(err, path, "read");
     if( got <= 0 ) break; /* 0: it became shorter meanwhile */
     done += (size_t)got;
   }
@@ -216,74 +212,4 @@ int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_byte
   *out = bytes;
   *n_bytes = done;
   return NER_OK;
-}
-
-/* ---- writing ---- */
-
-int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner_err *err) {
-  static atomic_uint counter; /* threads of one process may write the same target */
-  size_t n = strlen(path) + 40;
-  if( ner_file_kind(path) == NER_FILE_DIRECTORY )
-    return ner_fail(err, NER_ERROR, "%s: is a directory; name the file to be written", path);
-  w->path = path;
-  w->cancel = NULL;
-  w->temp = ner_alloc(n, 1);
-  if( !w->temp ) return ner_fail_nomem(err);
-  do {
-    snprintf(w->temp, n, "%s.%ld-%u.tmp", path, (long)getpid(), atomic_fetch_add(&counter, 1));
-    w->fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while( w->fd < 0 && errno == EEXIST );
-  if( w->fd < 0 ) {
-    int rc = fail_errno(err, path, "be written");
-    NER_FREE(w->temp);
-    return rc;
-  }
-  return NER_OK;
-}
-
-int ner_file_write(struct ner_file_writer *w, const void *data, size_t n_bytes,
-                   struct ner_err *err) {
-  const char *at = data;
-  while( n_bytes > 0 ) {
-    ssize_t done;
-    if( ner_cancelled(w->cancel) ) return ner_fail_interrupted(err);
-    done = write(w->fd, at, n_bytes < AT_ONCE ? n_bytes : AT_ONCE);
-    if( done < 0 && errno == EINTR ) continue;
-    if( done <= 0 ) return fail_errno(err, w->path, "be written");
-    at += done;
-    n_bytes -= (size_t)done;
-  }
-  return NER_OK;
-}
-
-/* A rename lasts only once the directory is on disk, too. Best effort: not every
-** file system can. */
-static void sync_directory(const char *temp) {
-  const char *slash = strrchr(temp, '/');
-  char *dir = ner_strndup(slash ? temp : ".", slash ? (size_t)(slash - temp) + 1 : 1);
-  int fd = dir ? open(dir, O_RDONLY | O_CLOEXEC) : -1;
-  if( fd >= 0 ) {
-    fsync(fd);
-    close(fd);
-  }
-  NER_FREE(dir);
-}
-
-int ner_file_write_commit(struct ner_file_writer *w, struct ner_err *err) {
-  int rc = NER_OK;
-  if( fsync(w->fd) != 0 ) rc = fail_errno(err, w->path, "be written");
-  if( close(w->fd) != 0 && rc == NER_OK ) rc = fail_errno(err, w->path, "be written");
-  if( rc == NER_OK && rename(w->temp, w->path) != 0 ) rc = fail_errno(err, w->path, "be replaced");
-  if( rc )
-    unlink(w->temp);
-  else
-    sync_directory(w->temp);
-  NER_FREE(w->temp);
-  return rc;
-}
-
-void ner_file_write_abort(struct ner_file_writer *w) {
-  close(w->fd);
-  unlink(w->temp);
-  NER_FREE(w->temp);
 }

@@ -1,5 +1,5 @@
 /*
-** file.h - what the engine asks of the file system: read, map, replace.
+** file.h - what the library asks of the file system: read, map, replace.
 **
 ** Errors begin with the path.
 */
@@ -11,47 +11,55 @@
 #pragma GCC visibility push(hidden)
 
 enum ner_file_kind { NER_FILE_MISSING, NER_FILE_REGULAR, NER_FILE_DIRECTORY, NER_FILE_OTHER };
-enum ner_file_kind ner_file_kind(const char *path);
+enum ner_file_kind ner_file_kind(const char *path); /* follows symbolic links */
 
 /* "dir/name", to be freed with NER_FREE; NULL when memory is out. */
 char *ner_file_join(const char *dir, const char *name);
 
-/* A large file, read piece by piece as its bytes are wanted:
-**     ner_file_open    learns its size and sets memory aside for it
-**     ner_file_want    makes bytes [begin, end) valid
-**     ner_file_forget  gives their memory back
-**     ner_file_settle  all is read that will be: fails if the file changed meanwhile
+/* ---- file.c: reading ---- */
+
+/* A large file, read piece by piece:
+**     ner_file_open        learns its size and reserves memory for it
+**     ner_file_read_range  makes bytes [begin, end) valid
+**     ner_file_discard     gives their memory back
+**     ner_file_finalize    ends reading; an error if the file changed meanwhile
 **     ner_file_close
-** After settling nothing that happens to the file matters any more. With NER_MMAP=1 the
-** file is mapped instead; the operator then vouches for it (see file.c). */
+** After finalizing nothing that happens to the file matters any more. With NER_MMAP=1 the
+** file is mapped instead; the operator then guarantees that nobody changes it (see file.c). */
 struct ner_file {
   const unsigned char *bytes; /* [n_bytes], 64-byte aligned; NULL when the file is empty */
   size_t n_bytes;
   bool mapped;
-  bool is_open; /* until it is settled: */
+  /* Until it is finalized: */
+  bool is_open;
   int fd;
   int64_t changed_s, changed_ns;   /* its modification time when it was opened */
   const struct ner_cancel *cancel; /* asked every few MB; borrowed, NULL after opening */
 };
 int ner_file_open(const char *path, struct ner_file *out, struct ner_err *err);
-int ner_file_want(struct ner_file *file, const char *path, size_t begin, size_t end,
-                  struct ner_err *err);
-void ner_file_forget(struct ner_file *file, size_t begin, size_t end);
-int ner_file_settle(struct ner_file *file, const char *path, struct ner_err *err);
+int ner_file_read_range(struct ner_file *file, const char *path, size_t begin, size_t end,
+                        struct ner_err *err);
+void ner_file_discard(struct ner_file *file, size_t begin, size_t end);
+int ner_file_finalize(struct ner_file *file, const char *path, struct ner_err *err);
 void ner_file_close(struct ner_file *file); /* {0} is fine */
 
 /* A small file into memory: *out [*n_bytes] and a terminating NUL, for NER_FREE. */
 int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_bytes,
                   struct ner_err *err);
 
-/* Writes beside `path`, and puts the result in its place in one step: readers
-** see the old file or the new one, never a part. After a successful begin,
-** exactly one of commit and abort. */
+/* ---- file_write.c: writing ---- */
+
+/* Writes a temporary file beside the target and renames it into place: readers see the old file or
+** the new one, never a part, and a failure leaves the old one as it was. The target is `path`, or
+** what that links to; it may be missing or a regular file, whose mode and owner are kept. After a
+** successful begin, exactly one of commit and abort. */
 struct ner_file_writer {
-  int fd;
-  char *temp;
   const char *path;                /* borrowed */
   const struct ner_cancel *cancel; /* asked every few MB; borrowed, NULL after beginning */
+  char *target, *temp;
+  int fd;
+  uint64_t n_bytes; /* written so far */
+  int64_t process;  /* the one that began */
 };
 int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner_err *err);
 int ner_file_write(struct ner_file_writer *w, const void *data, size_t n_bytes,

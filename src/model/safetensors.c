@@ -269,13 +269,13 @@ static int parse_file(struct ner_safetensors *file, const unsigned char *bytes, 
   int rc;
   if( n_bytes < 8 )
     return ner_fail(err, NER_ERROR, "%s: only %zu bytes long" REMEDY, file->name, n_bytes);
-  if( (rc = ner_file_want(&file->source, file->name, 0, 8, err)) ) return rc;
+  if( (rc = ner_file_read_range(&file->source, file->name, 0, 8, err)) ) return rc;
   memcpy(&n_header, bytes, 8);
   if( n_header > MAX_HEADER_BYTES || n_header > n_bytes - 8 )
     return ner_fail(err, NER_ERROR,
                     "%s: announces a header of %llu bytes, which is too large for it" REMEDY,
                     file->name, (unsigned long long)n_header);
-  if( (rc = ner_file_want(&file->source, file->name, 8, 8 + (size_t)n_header, err)) ) return rc;
+  if( (rc = ner_file_read_range(&file->source, file->name, 8, 8 + (size_t)n_header, err)) ) return rc;
   if( n_header == 0 || bytes[8] != '{' )
     return ner_fail(err, NER_ERROR, "%s: the header does not begin with '{'" REMEDY, file->name);
   rc = ner_json_open((const char *)bytes + 8, (size_t)n_header, file->name, &p.json, err);
@@ -331,16 +331,16 @@ static size_t data_begin(const struct ner_safetensors *file, const struct ner_te
 int ner_safetensors_read(struct ner_safetensors *file, const struct ner_tensor *tensor,
                          struct ner_err *err) {
   size_t begin = data_begin(file, tensor);
-  return ner_file_want(&file->source, file->name, begin, begin + (size_t)tensor->n_bytes, err);
+  return ner_file_read_range(&file->source, file->name, begin, begin + (size_t)tensor->n_bytes, err);
 }
 
 void ner_safetensors_forget(struct ner_safetensors *file, const struct ner_tensor *tensor) {
   size_t begin = data_begin(file, tensor);
-  ner_file_forget(&file->source, begin, begin + (size_t)tensor->n_bytes);
+  ner_file_discard(&file->source, begin, begin + (size_t)tensor->n_bytes);
 }
 
 int ner_safetensors_settle(struct ner_safetensors *file, struct ner_err *err) {
-  return ner_file_settle(&file->source, file->name, err);
+  return ner_file_finalize(&file->source, file->name, err);
 }
 
 void ner_safetensors_close(struct ner_safetensors *file) {

@@ -104,9 +104,15 @@ static void test_a_full_message(void **state) {
 }
 
 static void test_ill_formed_bytes(void **state) {
-  static const char *const bad[] = {
-      "\xC3",             "\x80",             "\xC0\xAF", "\xE2\x82",     "\xED\xA0\x80",
-      "\xF4\x90\x80\x80", "\xF0\x80\x80\x80", "\xFF\xFE", "a\xF0\x9F\x98"};
+  static const char *const bad[] = {"\xC3",
+                                    "\x80",
+                                    "\xC0\xAF",
+                                    "\xE2\x82",
+                                    "\xED\xA0\x80",
+                                    "\xF4\x90\x80\x80",
+                                    "\xF0\x80\x80\x80",
+                                    "\xFF\xFE",
+                                    "a\xF0\x9F\x98"};
   (void)state;
   for( size_t i = 0; i < sizeof bad / sizeof *bad; i++ ) {
     struct ner_err err = {0};
@@ -151,6 +157,54 @@ static void test_the_first_failure_counts(void **state) {
   assert_int_equal(ner_fail(NULL, NER_NOMEM, "nowhere"), NER_NOMEM);
 }
 
+/* ---- memory ---- */
+
+static void test_aligned_blocks(void **state) {
+  static const size_t sizes[] = {
+      0, 1, 63, 64, 4096, NER_LARGE_BYTES - 100, NER_LARGE_BYTES, NER_LARGE_BYTES * 5 + 7};
+  (void)state;
+  for( size_t i = 0; i < sizeof sizes / sizeof *sizes; i++ ) {
+    unsigned char *p = ner_aligned_alloc(sizes[i], 1);
+    assert_non_null(p);
+    assert_int_equal((uintptr_t)p % 64, 0);
+    memset(p, 0xa5, sizes[i]);
+    ner_aligned_free(p);
+  }
+  ner_aligned_free(NULL);
+  assert_null(ner_aligned_alloc(SIZE_MAX, 1));
+  assert_null(ner_aligned_alloc(SIZE_MAX - 100, 1));
+  assert_null(ner_aligned_alloc(SIZE_MAX / 2, 3));
+}
+
+/* Whether any of this process's memory is marked for large pages (hg); -1: the system does not say. */
+static int has_large_pages(void) {
+  FILE *maps = fopen("/proc/self/smaps", "r");
+  char line[1000];
+  int found = maps ? 0 : -1;
+  while( maps && fgets(line, sizeof line, maps) )
+    if( !strncmp(line, "VmFlags:", 8) && strstr(line, " hg") ) found = 1;
+  if( maps ) fclose(maps);
+  return found;
+}
+
+/* The advice about a large block goes with it, and the host's heap has never heard of it. Twice: what
+** malloc() once mapped and got back it takes from its heap the next time. */
+static void test_large_blocks_leave_nothing_behind(void **state) {
+  struct ner_err err = {0};
+  (void)state;
+  if( has_large_pages() != 0 ) skip();
+  for( int round = 0; round < 3; round++ ) {
+    struct ner_model *model;
+    struct ner_entities found;
+    if( ner_model_open("models/ner-small.safetensors", NER_PRECISION_FILE, &model, &err) )
+      fail_msg("%s", err.msg);
+    if( ner_extract(model, "Anna lives in Rome", 18, NULL, &found, &err) ) fail_msg("%s", err.msg);
+    ner_entities_free(&found);
+    ner_model_unref(model);
+    assert_int_equal(has_large_pages(), 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_format_is_as_printf),
@@ -160,6 +214,8 @@ int main(void) {
       cmocka_unit_test(test_ill_formed_bytes),
       cmocka_unit_test(test_small_buffers),
       cmocka_unit_test(test_the_first_failure_counts),
+      cmocka_unit_test(test_aligned_blocks),
+      cmocka_unit_test(test_large_blocks_leave_nothing_behind),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,19 +221,19 @@ static void reading_notices(void **state) {
   /* Shorter, seen by reading and by settling. */
   test_write_text(dir, "model.safetensors", text);
   assert_int_equal(ner_file_open(path, &file, &err), NER_OK);
-  assert_int_equal(ner_file_want(&file, path, 0, 2, &err), NER_OK);
+  assert_int_equal(ner_file_read_range(&file, path, 0, 2, &err), NER_OK);
   assert_int_equal(truncate(path, 4), 0);
-  assert_int_equal(ner_file_want(&file, path, 2, 4, &err), NER_OK);
+  assert_int_equal(ner_file_read_range(&file, path, 2, 4, &err), NER_OK);
   assert_memory_equal(file.bytes, "0123", 4);
-  fails(ner_file_want(&file, path, 2, 10, &err), &err, "became shorter");
+  fails(ner_file_read_range(&file, path, 2, 10, &err), &err, "became shorter");
   err = (struct ner_err){0};
-  fails(ner_file_settle(&file, path, &err), &err, "was changed while it was being read");
+  fails(ner_file_finalize(&file, path, &err), &err, "was changed while it was being read");
   ner_file_close(&file);
   /* Longer. */
   err = (struct ner_err){0};
   assert_int_equal(ner_file_open(path, &file, &err), NER_OK);
   test_write_text(dir, "model.safetensors", text);
-  fails(ner_file_settle(&file, path, &err), &err, "was changed");
+  fails(ner_file_finalize(&file, path, &err), &err, "was changed");
   ner_file_close(&file);
   /* The same length. */
   err = (struct ner_err){0};
@@ -241,14 +241,14 @@ static void reading_notices(void **state) {
   assert_int_equal(ner_file_open(path, &file, &err), NER_OK);
   times[0].tv_sec = times[1].tv_sec = st.st_mtime + 1;
   assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-  fails(ner_file_settle(&file, path, &err), &err, "was changed");
+  fails(ner_file_finalize(&file, path, &err), &err, "was changed");
   ner_file_close(&file);
   /* Replaced, as it should be done: the old one is read to its end. */
   err = (struct ner_err){0};
   assert_int_equal(ner_file_open(path, &file, &err), NER_OK);
   replace();
-  assert_int_equal(ner_file_want(&file, path, 0, 10, &err), NER_OK);
-  assert_int_equal(ner_file_settle(&file, path, &err), NER_OK);
+  assert_int_equal(ner_file_read_range(&file, path, 0, 10, &err), NER_OK);
+  assert_int_equal(ner_file_finalize(&file, path, &err), NER_OK);
   assert_memory_equal(file.bytes, text, 10);
   ner_file_close(&file);
 }
@@ -262,10 +262,10 @@ static void forgetting_spares_what_is_beside(void **state) {
   for( size_t i = 0; i < n; i++ ) text[i] = (char)(i * 7 + i / 4096);
   test_write(dir, "model.safetensors", text, n);
   assert_int_equal(ner_file_open(path, &file, &err), NER_OK);
-  assert_int_equal(ner_file_want(&file, path, 0, n, &err), NER_OK);
-  assert_int_equal(ner_file_settle(&file, path, &err), NER_OK);
-  ner_file_forget(&file, 5000, 5001);
-  ner_file_forget(&file, 100001, 900001);
+  assert_int_equal(ner_file_read_range(&file, path, 0, n, &err), NER_OK);
+  assert_int_equal(ner_file_finalize(&file, path, &err), NER_OK);
+  ner_file_discard(&file, 5000, 5001);
+  ner_file_discard(&file, 100001, 900001);
   assert_memory_equal(file.bytes, text, 100001);
   assert_memory_equal(file.bytes + 900001, text + 900001, n - 900001);
   ner_file_close(&file);
