@@ -14,7 +14,7 @@
 #pragma GCC visibility push(hidden)
 SQLITE_EXTENSION_INIT1
 #pragma GCC visibility pop
-#include "sql/sql.h"
+#include "sql/cache.h"
 
 #define OLDEST_SQLITE 3038000 /* sqlite3_vtab_in() */
 
@@ -40,11 +40,29 @@ static int take_api(char **message, const sqlite3_api_routines *api) {
   return SQLITE_OK;
 }
 
-static int register_all(sqlite3 *db, int (*const *registers)(sqlite3 *), int n) {
-  for( int i = 0; i < n; i++ ) {
-    int rc = registers[i](db);
-    if( rc != SQLITE_OK ) return rc;
-  }
+typedef int register_function(sqlite3 *db, struct ner_sql_cache *cache);
+
+/* What both entry points register, and what only sqlite3_ner_init does. */
+static register_function *const infer[] = {
+    ner_sql_register_ner,  ner_sql_register_tokens, ner_sql_register_words,
+    ner_sql_register_json, ner_sql_register_redact,
+};
+static register_function *const direct[] = {
+    ner_sql_register_models,
+    ner_sql_register_query,
+    ner_sql_register_admin,
+    ner_sql_register_enrich,
+};
+#define N_INFER  (int)(sizeof infer / sizeof *infer)
+#define N_DIRECT (int)(sizeof direct / sizeof *direct)
+
+static int register_all(sqlite3 *db, bool safe) {
+  struct ner_sql_cache *cache = ner_sql_cache_new();
+  int rc = cache ? SQLITE_OK : SQLITE_NOMEM;
+  for( int i = 0; i < N_INFER && rc == SQLITE_OK; i++ ) rc = infer[i](db, cache);
+  for( int i = 0; i < N_DIRECT && rc == SQLITE_OK && !safe; i++ ) rc = direct[i](db, cache);
+  if( cache ) ner_sql_cache_unref(cache);
+  if( rc != SQLITE_OK ) return rc;
 #ifdef SQLITE_CORE
   return SQLITE_OK; /* sqlite3_auto_extension() takes anything else for a failure */
 #else
@@ -53,20 +71,11 @@ static int register_all(sqlite3 *db, int (*const *registers)(sqlite3 *), int n) 
 }
 
 int sqlite3_ner_init(sqlite3 *db, char **message, const sqlite3_api_routines *api) {
-  static int (*const registers[])(sqlite3 *) = {
-      ner_sql_register_ner,    ner_sql_register_tokens,  ner_sql_register_words,
-      ner_sql_register_models, ner_sql_register_scalars, ner_sql_register_redact,
-      ner_sql_register_query,  ner_sql_register_admin,   ner_sql_register_enrich,
-  };
   int rc = take_api(message, api);
-  return rc == SQLITE_OK ? register_all(db, registers, sizeof registers / sizeof *registers) : rc;
+  return rc == SQLITE_OK ? register_all(db, false) : rc;
 }
 
 int sqlite3_ner_safe_init(sqlite3 *db, char **message, const sqlite3_api_routines *api) {
-  static int (*const registers[])(sqlite3 *) = {
-      ner_sql_register_ner,     ner_sql_register_tokens, ner_sql_register_words,
-      ner_sql_register_scalars, ner_sql_register_redact,
-  };
   int rc = take_api(message, api);
-  return rc == SQLITE_OK ? register_all(db, registers, sizeof registers / sizeof *registers) : rc;
+  return rc == SQLITE_OK ? register_all(db, true) : rc;
 }

@@ -50,21 +50,15 @@ enum {
 };
 #define N_ARGS 5
 
-static const struct ner_sql_shape shape = {
-    .name = "ner_enrich",
-    .schema =
-        "CREATE TABLE x(done INTEGER, total INTEGER, entities INTEGER, errors INTEGER,"
-        " rows_per_second REAL, eta_seconds REAL, \"table\" BLOB HIDDEN, \"column\" BLOB HIDDEN,"
-        " model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)",
-    .first_arg = COL_TABLE,
-    .n_args = N_ARGS,
-};
+static const char enrich_schema[] =
+    "CREATE TABLE x(done INTEGER, total INTEGER, entities INTEGER, errors INTEGER,"
+    " rows_per_second REAL, eta_seconds REAL, \"table\" BLOB HIDDEN, \"column\" BLOB HIDDEN,"
+    " model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)";
 
 #define FIRST_BYTES (8 * 1024) /* of text in the first batch: a row of the result comes soon */
 
 struct cursor {
-  sqlite3_vtab_cursor base;
-  sqlite3_value *arg[NER_SQL_MAX_ARGS];
+  struct ner_sql_cursor base;
   struct ner_model *model;
   struct ner_options options;
   char *settings;
@@ -76,27 +70,7 @@ struct cursor {
   sqlite3_int64 total;
   double seconds; /* spent on batches, not between them */
   size_t max_bytes;
-  bool eof;
-  sqlite3_int64 rowid;
 };
-
-static int connect(sqlite3 *db, void *client, int argc, const char *const *argv, sqlite3_vtab **out,
-                   char **message) {
-  int rc = ner_sql_table_connect(db, client, argc, argv, out, message);
-  if( rc != SQLITE_OK ) return rc;
-  /* It reads and writes tables: nothing for the views and triggers of a database. */
-  rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
-  if( rc != SQLITE_OK ) ner_sql_table_disconnect(*out);
-  return rc;
-}
-
-static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
-  struct cursor *c = ner_calloc(1, sizeof *c);
-  if( !c ) return SQLITE_NOMEM;
-  c->eof = true;
-  *out = &c->base;
-  return SQLITE_OK;
-}
 
 static void end_work(struct cursor *c) {
   ner_sql_cancel_close(&c->work.cancel);
@@ -106,25 +80,11 @@ static void end_work(struct cursor *c) {
   ner_enrich_work_close(&c->work);
 }
 
-static void reset(struct cursor *c) {
+static void clear(struct ner_sql_cursor *cursor) {
+  struct cursor *c = (struct cursor *)cursor;
   end_work(c);
   sqlite3_free(c->settings);
-  c->settings = NULL;
-  ner_sql_table_args_free(c->arg);
   ner_model_unref(c->model);
-  c->model = NULL;
-  c->sum = (struct ner_enrich_counts){0};
-  c->total = c->rowid = 0;
-  c->seconds = 0;
-  c->max_bytes = FIRST_BYTES;
-  c->eof = true;
-}
-
-static int close_cursor(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  reset(c);
-  NER_FREE(c);
-  return SQLITE_OK;
 }
 
 /* ---- where to work ---- */
@@ -157,7 +117,7 @@ static bool move_to_temp(sqlite3 *db, const char *schema) {
   sqlite3_stmt *s;
   if( sqlite3_stricmp(schema, "main") != 0 || sqlite3_txn_state(db, "main") != SQLITE_TXN_READ )
     return false;
-  if( sqlite3_table_column_metadata(db, "temp", shape.name, NULL, NULL, NULL, NULL, NULL, NULL) ==
+  if( sqlite3_table_column_metadata(db, "temp", "ner_enrich", NULL, NULL, NULL, NULL, NULL, NULL) ==
       SQLITE_OK )
     return false;
   for( s = sqlite3_next_stmt(db, NULL); s; s = sqlite3_next_stmt(db, s) ) {
@@ -174,7 +134,7 @@ static int prepare_work(struct cursor *c, const struct place *place, bool beside
                         struct ner_err *err) {
   const char *model = "(default)";
   int rc = ner_enrich_work_open(&c->work, place->db, place->schema, beside, err);
-  if( !ner_sql_is_null(c->arg[2]) ) model = (const char *)sqlite3_value_text(c->arg[2]);
+  if( !ner_sql_is_null(c->base.arg[2]) ) model = (const char *)sqlite3_value_text(c->base.arg[2]);
   if( rc == NER_OK )
     rc = ner_enrich_target_init(&c->target, &c->work, place->table, place->column, err);
   if( rc == NER_OK ) rc = ner_enrich_target_authorize(&c->target, &c->work, err);
@@ -214,12 +174,12 @@ static int advance(struct cursor *c, struct ner_err *err) {
   c->seconds += ner_sql_seconds() - start;
   /* Nothing was due: the first row of the result says so, a later one is not called for. */
   if( n_read == 0 ) {
-    c->eof = c->rowid > 0;
+    c->base.eof = c->base.position > 0;
   } else {
     c->max_bytes = ner_sql_batch_resize(c->max_bytes, ner_sql_seconds() - start);
     if( c->sum.rows >= c->total ) rc = count_due(c, err);
   }
-  c->rowid++;
+  c->base.position++;
   return rc;
 }
 
@@ -228,8 +188,8 @@ static int advance(struct cursor *c, struct ner_err *err) {
 /* Finds the place; the caller frees its schema and table. */
 static int find_place(struct cursor *c, struct place *place, struct ner_err *err) {
   const char *name;
-  int rc = ner_sql_name(c->arg[0], "the table's name", &name, err);
-  if( rc == NER_OK ) rc = ner_sql_name(c->arg[1], "the column's name", &place->column, err);
+  int rc = ner_sql_name(c->base.arg[0], "the table's name", &name, err);
+  if( rc == NER_OK ) rc = ner_sql_name(c->base.arg[1], "the column's name", &place->column, err);
   if( rc == NER_OK ) rc = refuse_to_write_for_writers(place->db, err);
   if( rc == NER_OK ) rc = ner_enrich_resolve(place->db, name, &place->schema, &place->table, err);
   if( rc == NER_OK && sqlite3_db_readonly(place->db, place->schema) == 1 )
@@ -251,59 +211,38 @@ static int begin(struct cursor *c, const struct place *place, bool beside, struc
   return rc == NER_OK ? advance(c, err) : rc;
 }
 
-static int run(struct cursor *c, int plan, sqlite3_value **argv, bool *again, struct ner_err *err) {
-  struct ner_sql_table *table = (struct ner_sql_table *)c->base.pVtab;
-  struct place place = {.db = table->db};
-  bool beside = false;
-  int n_argv;
-  int rc = ner_sql_table_args(&table->base, plan, argv, c->arg, &n_argv, err);
-  if( rc == NER_OK ) rc = ner_sql_options(c->arg[3], c->arg[4], &c->options, err);
-  if( rc == NER_OK ) rc = ner_sql_model(c->arg[2], &c->model, err);
+static int start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **rest,
+                 struct ner_err *err) {
+  struct cursor *c = (struct cursor *)cursor;
+  struct place place = {.db = ner_sql_table_of(cursor)->db};
+  bool beside = false, again = false;
+  int rc = ner_sql_options(cursor->arg[3], cursor->arg[4], &c->options, err);
+  c->max_bytes = FIRST_BYTES;
+  if( rc == NER_OK ) rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[2], &c->model, err);
   if( rc == NER_OK ) {
     c->settings = ner_enrich_settings(c->model, &c->options);
     if( !c->settings ) rc = ner_fail_nomem(err);
   }
   if( rc == NER_OK ) rc = find_place(c, &place, err);
   if( rc == NER_OK ) {
-    beside = ner_enrich_work_can_be_beside(table->db, place.schema);
-    *again = beside && move_to_temp(table->db, place.schema);
+    beside = ner_enrich_work_can_be_beside(place.db, place.schema);
+    again = beside && move_to_temp(place.db, place.schema);
   }
-  if( rc == NER_OK && !*again ) {
-    c->eof = false;
-    rc = begin(c, &place, beside, err);
-  }
+  if( rc == NER_OK && !again ) rc = begin(c, &place, beside, err);
   sqlite3_free(place.schema);
   sqlite3_free(place.table);
-  return rc;
+  ner_sql_cancel_close(&c->work.cancel);
+  return again ? NER_SQL_AGAIN : rc;
 }
 
-static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int argc,
-                  sqlite3_value **argv) {
+static int next(struct ner_sql_cursor *cursor, struct ner_err *err) {
   struct cursor *c = (struct cursor *)cursor;
-  struct ner_err err = {0};
-  bool again = false;
-  int rc;
-  reset(c);
-  rc = run(c, plan, argv, &again, &err);
+  int rc = advance(c, err);
   ner_sql_cancel_close(&c->work.cancel);
-  if( rc == NER_OK && !again ) return SQLITE_OK;
-  reset(c);
-  return again ? SQLITE_SCHEMA : ner_sql_table_error(cursor->pVtab, &err);
-}
-
-static int next(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  struct ner_err err = {0};
-  int rc = advance(c, &err);
-  ner_sql_cancel_close(&c->work.cancel);
-  if( rc == NER_OK && !c->eof ) return SQLITE_OK;
+  if( rc == NER_OK && !cursor->eof ) return NER_OK;
   end_work(c); /* our connection is closed as soon as there is no more to do */
-  c->eof = true;
-  return rc == NER_OK ? SQLITE_OK : ner_sql_table_error(cursor->pVtab, &err);
-}
-
-static int eof(sqlite3_vtab_cursor *cursor) {
-  return ((struct cursor *)cursor)->eof;
+  cursor->eof = true;
+  return rc;
 }
 
 /* Figures to read, not to reckon with. */
@@ -311,7 +250,7 @@ static double rounded(double number) {
   return number < 100 ? floor(number * 10 + 0.5) / 10 : floor(number + 0.5);
 }
 
-static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) {
+static void column(struct ner_sql_cursor *cursor, sqlite3_context *context, int i) {
   struct cursor *c = (struct cursor *)cursor;
   double rate = c->sum.rows > 0 && c->seconds > 0 ? (double)c->sum.rows / c->seconds : 0;
   sqlite3_int64 left = c->total - c->sum.rows;
@@ -329,33 +268,25 @@ static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) 
     else if( rate > 0 )
       sqlite3_result_double(context, rounded((double)left / rate));
     break;
-  default:
-    if( c->arg[i - COL_TABLE] ) sqlite3_result_value(context, c->arg[i - COL_TABLE]);
   }
-  return SQLITE_OK;
 }
 
-static int rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out) {
-  *out = ((struct cursor *)cursor)->rowid;
-  return SQLITE_OK;
-}
-
-/* xCreate, for the table in temp; being the same as xConnect it leaves the name itself usable. */
-static const sqlite3_module module = {
-    .xCreate = connect,
-    .xConnect = connect,
-    .xBestIndex = ner_sql_table_best_index,
-    .xDisconnect = ner_sql_table_disconnect,
-    .xDestroy = ner_sql_table_disconnect,
-    .xOpen = open_cursor,
-    .xClose = close_cursor,
-    .xFilter = filter,
-    .xNext = next,
-    .xEof = eof,
-    .xColumn = column,
-    .xRowid = rowid,
+/* It reads and writes tables: not for the views and triggers of a database. The table that
+** move_to_temp() makes needs can_create. */
+static const struct ner_sql_shape enrich_shape = {
+    .name = "ner_enrich",
+    .schema = enrich_schema,
+    .first_arg = COL_TABLE,
+    .n_args = N_ARGS,
+    .direct_only = true,
+    .can_create = true,
+    .cursor_bytes = sizeof(struct cursor),
+    .start = start,
+    .next = next,
+    .column = column,
+    .clear = clear,
 };
 
-int ner_sql_register_enrich(sqlite3 *db) {
-  return ner_sql_table_register(db, &module, &shape);
+int ner_sql_register_enrich(sqlite3 *db, struct ner_sql_cache *cache) {
+  return ner_sql_table_register(db, cache, &enrich_shape);
 }

@@ -107,9 +107,12 @@ static void unload_function(sqlite3_context *context, int n_args, sqlite3_value 
 static void default_function(sqlite3_context *context, int n_args, sqlite3_value **arg) {
   const char *name;
   struct ner_err err = {0};
+  struct ner_sql_cancel cancel;
   int rc = check_direct(context, "ner_default", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the model's name", &name, &err);
-  if( rc == NER_OK ) rc = ner_registry_set_default(name, NULL, &err);
+  ner_sql_cancel_open(&cancel, sqlite3_context_db_handle(context));
+  if( rc == NER_OK ) rc = ner_registry_set_default(name, &cancel.base, &err);
+  ner_sql_cancel_close(&cancel);
   finish(context, rc, arg[0], &err);
 }
 
@@ -200,7 +203,7 @@ static void debug_function(sqlite3_context *context, int n_args, sqlite3_value *
   ner_sql_result_json(context, json);
 }
 
-int ner_sql_register_admin(sqlite3 *db) {
+int ner_sql_register_admin(sqlite3 *db, struct ner_sql_cache *cache) {
   static const struct ner_sql_function functions[] = {
       {"ner_load", 2, NER_SQL_DIRECT, load_function},
       {"ner_load", 3, NER_SQL_DIRECT, load_function},
@@ -211,5 +214,5 @@ int ner_sql_register_admin(sqlite3 *db) {
       {"ner_threads", 1, NER_SQL_DIRECT, threads_function},
       {"ner_debug", 0, NER_SQL_PLAIN | SQLITE_RESULT_SUBTYPE, debug_function},
   };
-  return ner_sql_register(db, functions, sizeof functions / sizeof *functions);
+  return ner_sql_register(db, cache, functions, sizeof functions / sizeof *functions);
 }

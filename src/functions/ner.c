@@ -1,128 +1,90 @@
 /*
-** ner.c - the table-valued function ner(): a row per entity of a text.
+** ner.c - the table-valued function ner(): a row for each entity of a text.
 **
 **     SELECT entity, label, score, start, end FROM ner('Wolfgang lives in Berlin');
 **     SELECT d.id, n.* FROM docs d, ner(d.body, 'mymodel', 'average', 0.9) n;
 **     SELECT text, entity FROM ner WHERE text IN (SELECT body FROM docs);
 **
-**     entity      the verbatim slice: substr(text, start+1, end-start)
-**     label       'PER', 'ORG', ...: what the model's labels are called without B- and I-
-**     score       0..1
-**     start, end  code points, half open
-**     hidden: text, model, aggregation, threshold (as given); start_byte, end_byte (of UTF-8)
-**
-** A call runs the model over the whole text, since an entity may reach over the windows of a
-** long one; so a LIMIT has nothing to gain inside a text, and between texts SQLite itself
-** stops calling us. text IN (...) is taken whole: its texts are labelled in batches over all threads
-** (sql/stream.h). Constraints on label and score are used (sql/pushdown.c); so is ORDER BY start,
-** start_byte or rowid ascending: that is how the rows of a text come.
+** A call runs the model over the whole text, because an entity may reach over the windows of a
+** long one. A LIMIT therefore gains nothing inside a text; between texts SQLite itself stops
+** calling. text IN (...) is read whole: its texts are labelled in batches over all threads
+** (sql/stream.h). Constraints on label and score are used (sql/pushdown.c), and so is ORDER BY
+** start, start_byte or rowid ascending, which is the order of a text's rows.
 */
 #include "sql/stream.h"
 
-#include <string.h>
-
 enum {
-  COL_ENTITY,
-  COL_LABEL,
-  COL_SCORE,
-  COL_START,
-  COL_END,
-  COL_TEXT, /* the arguments: the first of the hidden columns, as SQLite wants them */
-  COL_MODEL,
-  COL_AGGREGATION,
-  COL_THRESHOLD,
-  COL_START_BYTE,
-  COL_END_BYTE,
+  ENTITY_ENTITY, /* the verbatim slice: substr(text, start + 1, end - start), if the text is
+                 ** well-formed UTF-8 without NUL; else the slice by bytes */
+  ENTITY_LABEL,  /* 'PER', 'ORG', ...: the model's label without B- and I- */
+  ENTITY_SCORE,  /* 0..1 */
+  ENTITY_START,  /* code points, half open; an ill-formed sequence counts as one U+FFFD */
+  ENTITY_END,
+  ENTITY_TEXT, /* hidden, as are all that follow: the arguments, as given */
+  ENTITY_MODEL,
+  ENTITY_AGGREGATION,
+  ENTITY_THRESHOLD,
+  ENTITY_START_BYTE, /* bytes of UTF-8, half open */
+  ENTITY_END_BYTE,
 };
+static const char entity_schema[] =
+    "CREATE TABLE x(entity TEXT, label TEXT, score REAL, start INTEGER, \"end\" INTEGER,"
+    " text BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN,"
+    " start_byte INTEGER HIDDEN, end_byte INTEGER HIDDEN)";
 
-static const struct ner_sql_shape shape = {
-    .name = "ner",
-    .schema =
-        "CREATE TABLE x(entity TEXT, label TEXT, score REAL, start INTEGER, \"end\" INTEGER,"
-        " text BLOB HIDDEN, model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN,"
-        " start_byte INTEGER HIDDEN, end_byte INTEGER HIDDEN)",
-    .first_arg = COL_TEXT,
-    .n_args = 4,
-    .innocuous = true,
-};
-
-/* idxNum, beyond the arguments' bits and the wishes': text IN (...) */
-#define PLAN_IN (1 << (NER_SQL_PUSHDOWN_BIT + NER_SQL_PUSHDOWN_BITS))
-
-struct cursor {
-  sqlite3_vtab_cursor base;
-  sqlite3_value *arg[NER_SQL_MAX_ARGS]; /* as given, NULL: not given */
-  struct ner_model *model;              /* owns the labels */
+struct entity_cursor {
+  struct ner_sql_cursor base;
+  struct ner_model *model; /* owns the labels */
   struct ner_sql_pushdown pushdown;
   /* One text: */
-  struct ner_slice text; /* inside arg[0] */
+  struct ner_slice text; /* inside base.arg[0] */
   struct ner_entities found;
   size_t at;
   /* Or text IN (...): */
   bool many;
-  sqlite3_value **value; /* [n_values] what the list holds */
+  sqlite3_value **value; /* [n_values] the list's values, those before next_value given away */
   size_t n_values, cap_values, next_value;
+  sqlite3_int64 row_number; /* of the stream, from 1 on */
   struct ner_sql_stream stream;
 };
 
-static bool ordered_by_position(const sqlite3_index_info *info) {
+static bool entity_is_ordered(const sqlite3_index_info *info) {
   int column;
   if( info->nOrderBy != 1 || info->aOrderBy[0].desc ) return false;
   column = info->aOrderBy[0].iColumn;
-  return column == COL_START || column == COL_START_BYTE || column == -1;
+  return column == ENTITY_START || column == ENTITY_START_BYTE || column == -1;
 }
 
-/* Constraint that the first argument is taken from, -1: none. */
-static int text_constraint(const sqlite3_index_info *info) {
+/* The constraint that the first argument is taken from, -1: none. */
+static int entity_text_constraint(const sqlite3_index_info *info) {
   for( int i = 0; i < info->nConstraint; i++ )
     if( (info->idxNum & 1) && info->aConstraintUsage[i].argvIndex == 1 ) return i;
   return -1;
 }
 
-static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
-  int n_argv, text;
-  bool many;
-  int rc = ner_sql_table_plan(table, info, &n_argv);
-  if( rc != SQLITE_OK ) return rc;
-  text = text_constraint(info);
-  many = text >= 0 && sqlite3_vtab_in(info, text, 1);
+static void entity_plan(sqlite3_index_info *info, int *n_argv) {
+  int text = entity_text_constraint(info);
+  bool many = text >= 0 && sqlite3_vtab_in(info, text, 1);
   if( many ) info->estimatedRows = 1000;
-  ner_sql_pushdown_plan(info, many ? "text IN" : "text=", COL_LABEL, COL_SCORE, &n_argv);
-  if( many ) info->idxNum |= PLAN_IN;
-  /* Positions start anew with each text. */
-  info->orderByConsumed = !many && ordered_by_position(info);
-  return SQLITE_OK;
+  ner_sql_pushdown_plan(info, many ? "text IN" : "text=", ENTITY_LABEL, ENTITY_SCORE, n_argv);
+  if( many ) info->idxNum |= NER_SQL_PLAN_IN;
+  /* Positions and rowids start anew with each text. */
+  info->orderByConsumed = !many && entity_is_ordered(info);
 }
 
-static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
-  struct cursor *c = ner_calloc(1, sizeof *c);
-  if( !c ) return SQLITE_NOMEM;
-  *out = &c->base;
-  return SQLITE_OK;
-}
-
-static void reset(struct cursor *c) {
-  sqlite3_vtab_cursor base = c->base;
+static void entity_clear(struct ner_sql_cursor *cursor) {
+  struct entity_cursor *c = (struct entity_cursor *)cursor;
   ner_sql_stream_end(&c->stream);
   for( size_t i = c->next_value; i < c->n_values; i++ ) sqlite3_value_free(c->value[i]);
   NER_FREE(c->value);
   ner_entities_free(&c->found);
   ner_sql_pushdown_free(&c->pushdown);
-  ner_sql_table_args_free(c->arg);
   ner_model_unref(c->model);
-  memset(c, 0, sizeof *c);
-  c->base = base;
 }
 
-static int close_cursor(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  reset(c);
-  NER_FREE(c);
-  return SQLITE_OK;
-}
-
-/* The list can only be read inside xFilter, so its values are put aside. */
-static int take_values(struct cursor *c, sqlite3 *db, sqlite3_value *list, struct ner_err *err) {
+/* The list can only be read inside xFilter, so its values are copied first. */
+static int entity_read_list(struct entity_cursor *c, sqlite3 *db, sqlite3_value *list,
+                            struct ner_err *err) {
   struct ner_sql_cancel cancel;
   sqlite3_value *value = NULL;
   int rc = sqlite3_vtab_in_first(list, &value);
@@ -152,114 +114,94 @@ static int take_values(struct cursor *c, sqlite3 *db, sqlite3_value *list, struc
   }
 }
 
-/* ner_sql_feed over the values. */
-static int feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner_err *err) {
-  struct cursor *c = arg;
+/* ner_sql_feed over the list's values. */
+static int entity_feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner_err *err) {
+  struct entity_cursor *c = arg;
   *key = NULL;
   *text = c->next_value < c->n_values ? c->value[c->next_value++] : NULL;
   return NER_OK;
 }
 
-/* Goes on to the next entity that is wanted, from c->at itself on where there is one text. */
-static int settle(struct cursor *c, struct ner_err *err) {
-  int rc;
-  if( !c->many ) {
-    while( c->at < c->found.n && !ner_sql_pushdown_matches(&c->pushdown, &c->found.entity[c->at]) )
-      c->at++;
-    return NER_OK;
-  }
-  rc = ner_sql_stream_next(&c->stream, err);
-  if( rc == NER_OK && c->stream.row && !c->stream.entity ) {
-    *err = c->stream.row->err;
-    rc = err->code;
-  }
-  return rc;
+/* One text: the next entity that matches, c->at included. */
+static int entity_settle_one(struct entity_cursor *c) {
+  while( c->at < c->found.n && !ner_sql_pushdown_matches(&c->pushdown, &c->found.entity[c->at]) )
+    c->at++;
+  c->base.position = (sqlite3_int64)c->at;
+  c->base.eof = c->at >= c->found.n;
+  return NER_OK;
 }
 
-static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err *err) {
-  struct ner_sql_table *table = (struct ner_sql_table *)c->base.pVtab;
-  struct ner_options options;
-  int n_args;
-  int rc = ner_sql_table_args(&table->base, plan, argv, c->arg, &n_args, err);
-  if( rc == NER_OK ) rc = ner_sql_pushdown_read(&c->pushdown, plan, argv + n_args, err);
-  if( rc == NER_OK ) rc = ner_sql_options(c->arg[2], c->arg[3], &options, err);
-  if( rc == NER_OK && (plan & PLAN_IN) ) {
-    c->many = true;
-    rc = take_values(c, table->db, argv[0], err);
-    if( c->n_values == 0 ) return rc;
-  }
-  if( rc != NER_OK || (!c->many && ner_sql_is_null(c->arg[0])) ) return rc;
-  if( !c->many ) rc = ner_sql_text(c->arg[0], "the text", &c->text, err);
-  if( rc == NER_OK ) rc = ner_sql_model(c->arg[1], &c->model, err);
+static int entity_next_of_many(struct entity_cursor *c, struct ner_err *err) {
+  const struct ner_sql_stream *s = &c->stream;
+  int rc = ner_sql_stream_next(&c->stream, err);
   if( rc != NER_OK ) return rc;
-  if( c->many )
-    ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->pushdown, feed, c);
-  else if( ner_sql_pushdown_possible(&c->pushdown, c->model) )
-    rc = ner_sql_extract(table->db, c->model, c->text, &options, &c->found, err);
-  return rc == NER_OK ? settle(c, err) : rc;
+  c->base.eof = !s->row;
+  if( !s->row ) return NER_OK;
+  if( s->error ) return ner_fail(err, NER_ERROR, "%s", s->error);
+  c->base.item = s->row->text;
+  c->base.position = s->row_result;
+  if( c->row_number != s->row_number + 1 ) c->base.call_known = false;
+  c->row_number = s->row_number + 1;
+  return NER_OK;
 }
 
-static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int argc,
-                  sqlite3_value **argv) {
-  struct cursor *c = (struct cursor *)cursor;
-  struct ner_err err = {0};
-  reset(c);
-  if( run(c, plan, argv, &err) == NER_OK ) return SQLITE_OK;
-  reset(c);
-  return ner_sql_table_error(cursor->pVtab, &err);
-}
-
-static int next(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  struct ner_err err = {0};
+static int entity_next(struct ner_sql_cursor *cursor, struct ner_err *err) {
+  struct entity_cursor *c = (struct entity_cursor *)cursor;
+  if( c->many ) return entity_next_of_many(c, err);
   c->at++;
-  if( settle(c, &err) == NER_OK ) return SQLITE_OK;
-  return ner_sql_table_error(cursor->pVtab, &err);
+  return entity_settle_one(c);
 }
 
-static int eof(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  return c->many ? !c->stream.row : c->at >= c->found.n;
+static int entity_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **rest,
+                        struct ner_err *err) {
+  struct entity_cursor *c = (struct entity_cursor *)cursor;
+  struct ner_sql_table *table = ner_sql_table_of(cursor);
+  struct ner_options options;
+  int rc = ner_sql_pushdown_read(&c->pushdown, plan, rest, err);
+  if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[2], cursor->arg[3], &options, err);
+  c->many = (plan & NER_SQL_PLAN_IN) != 0;
+  if( rc == NER_OK && c->many ) rc = entity_read_list(c, table->db, cursor->list, err);
+  if( rc != NER_OK ) return rc;
+  cursor->eof = c->many ? c->n_values == 0 : ner_sql_is_null(cursor->arg[0]);
+  if( cursor->eof ) return NER_OK;
+  if( !c->many ) rc = ner_sql_text(cursor->arg[0], "the text", &c->text, err);
+  if( rc == NER_OK ) rc = ner_sql_model(table->db, cursor->arg[1], &c->model, err);
+  if( rc != NER_OK ) return rc;
+  if( c->many ) {
+    ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->pushdown, entity_feed, c);
+    return entity_next_of_many(c, err);
+  }
+  if( ner_sql_pushdown_possible(&c->pushdown, c->model) )
+    rc = ner_sql_extract(table->db, table->cache, c->model, c->text, &options, &c->found, err);
+  return rc == NER_OK ? entity_settle_one(c) : rc;
 }
 
-static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) {
-  struct cursor *c = (struct cursor *)cursor;
+static void entity_column(struct ner_sql_cursor *cursor, sqlite3_context *context, int column) {
+  struct entity_cursor *c = (struct entity_cursor *)cursor;
   const struct ner_entity *e = c->many ? c->stream.entity : &c->found.entity[c->at];
-  switch( i ) {
-  case COL_START_BYTE: sqlite3_result_int64(context, e->start_byte); break;
-  case COL_END_BYTE: sqlite3_result_int64(context, e->end_byte); break;
-  case COL_TEXT: sqlite3_result_value(context, c->many ? c->stream.row->text : c->arg[0]); break;
-  case COL_MODEL:
-  case COL_AGGREGATION:
-  case COL_THRESHOLD:
-    if( c->arg[i - COL_TEXT] ) sqlite3_result_value(context, c->arg[i - COL_TEXT]);
-    break;
+  switch( column ) {
+  case ENTITY_START_BYTE: sqlite3_result_int64(context, e->start_byte); break;
+  case ENTITY_END_BYTE: sqlite3_result_int64(context, e->end_byte); break;
   default:
     ner_sql_result_entity(context, c->many ? c->stream.row->utf8 : c->text, e,
-                          (enum ner_sql_field)i);
+                          (enum ner_sql_field)column);
   }
-  return SQLITE_OK;
 }
 
-static int rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out) {
-  struct cursor *c = (struct cursor *)cursor;
-  *out = c->many ? c->stream.n_given : (sqlite3_int64)c->at + 1;
-  return SQLITE_OK;
-}
-
-static const sqlite3_module module = {
-    .xConnect = ner_sql_table_connect,
-    .xDisconnect = ner_sql_table_disconnect,
-    .xBestIndex = best_index,
-    .xOpen = open_cursor,
-    .xClose = close_cursor,
-    .xFilter = filter,
-    .xNext = next,
-    .xEof = eof,
-    .xColumn = column,
-    .xRowid = rowid,
+static const struct ner_sql_shape entity_shape = {
+    .name = "ner",
+    .schema = entity_schema,
+    .first_arg = ENTITY_TEXT,
+    .n_args = 4,
+    .innocuous = true,
+    .cursor_bytes = sizeof(struct entity_cursor),
+    .plan = entity_plan,
+    .start = entity_start,
+    .next = entity_next,
+    .column = entity_column,
+    .clear = entity_clear,
 };
 
-int ner_sql_register_ner(sqlite3 *db) {
-  return ner_sql_table_register(db, &module, &shape);
+int ner_sql_register_ner(sqlite3 *db, struct ner_sql_cache *cache) {
+  return ner_sql_table_register(db, cache, &entity_shape);
 }

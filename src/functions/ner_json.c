@@ -38,9 +38,9 @@ static void json_function(sqlite3_context *context, int n_args, sqlite3_value **
   int rc;
   if( ner_sql_is_null(arg[0]) ) return;
   rc = ner_sql_text(arg[0], "the text", &text, &err);
-  if( rc == NER_OK ) rc = ner_sql_model(n_args > 1 ? arg[1] : NULL, &model, &err);
+  if( rc == NER_OK ) rc = ner_sql_model(sqlite3_context_db_handle(context), n_args > 1 ? arg[1] : NULL, &model, &err);
   if( rc == NER_OK )
-    rc = ner_sql_extract(sqlite3_context_db_handle(context), model, text, &options, &found, &err);
+    rc = ner_sql_extract(sqlite3_context_db_handle(context), sqlite3_user_data(context), model, text, &options, &found, &err);
   if( rc == NER_OK )
     json_of_entities(context, text, &found);
   else
@@ -53,11 +53,11 @@ static void version_function(sqlite3_context *context, int n_args, sqlite3_value
   sqlite3_result_text(context, NER_VERSION, -1, SQLITE_STATIC);
 }
 
-int ner_sql_register_scalars(sqlite3 *db) {
+int ner_sql_register_json(sqlite3 *db, struct ner_sql_cache *cache) {
   static const struct ner_sql_function functions[] = {
       {"ner_json", 1, NER_SQL_INFER | SQLITE_RESULT_SUBTYPE, json_function},
       {"ner_json", 2, NER_SQL_INFER | SQLITE_RESULT_SUBTYPE, json_function},
       {"ner_version", 0, NER_SQL_INFER | SQLITE_DETERMINISTIC, version_function},
   };
-  return ner_sql_register(db, functions, sizeof functions / sizeof *functions);
+  return ner_sql_register(db, cache, functions, sizeof functions / sizeof *functions);
 }

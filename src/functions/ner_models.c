@@ -3,135 +3,106 @@
 **
 **     SELECT name, architecture, precision, bytes FROM ner_models WHERE is_default;
 **
-** Asking opens the default model if nobody has yet, so that there is always
-** something to see. `labels` is a JSON array. Not part of the safe entry point: paths
-** are nobody's business there.
+** Asking opens the default model if that has not happened yet, so that there is always something
+** to see. The safe entry point does not register it.
 */
 #include "sql/sql.h"
 
+#include <string.h>
 #include "engine/registry.h"
 
 enum {
-  COL_NAME,
-  COL_PATH,
-  COL_ARCHITECTURE,
-  COL_LAYERS,
-  COL_HIDDEN,
-  COL_HEADS,
-  COL_PARAMETERS,
-  COL_PRECISION,
-  COL_BYTES,
-  COL_LABELS,
-  COL_IS_DEFAULT,
+  MODELS_NAME,
+  MODELS_PATH,
+  MODELS_ARCHITECTURE,
+  MODELS_LAYERS,
+  MODELS_HIDDEN,
+  MODELS_HEADS,
+  MODELS_PARAMETERS,
+  MODELS_PRECISION,
+  MODELS_BYTES,  /* of memory that the weights take */
+  MODELS_LABELS, /* a JSON array */
+  MODELS_IS_DEFAULT,
 };
+static const char models_schema[] =
+    "CREATE TABLE x(name TEXT, path TEXT, architecture TEXT, layers INTEGER, \"hidden\" INTEGER,"
+    " heads INTEGER, parameters INTEGER, precision TEXT, bytes INTEGER, labels TEXT,"
+    " is_default INTEGER)";
 
-static const struct ner_sql_shape shape = {
-    .name = "ner_models",
-    .schema = "CREATE TABLE x(name TEXT, path TEXT, architecture TEXT, layers INTEGER,"
-              " \"hidden\" INTEGER, heads INTEGER, parameters INTEGER, precision TEXT,"
-              " bytes INTEGER, labels TEXT, is_default INTEGER)",
-};
-
-struct cursor {
-  sqlite3_vtab_cursor base;
+struct models_cursor {
+  struct ner_sql_cursor base;
   struct ner_registry_entry *list; /* [n] */
   size_t n, at;
 };
 
-static int best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
-  info->estimatedCost = 10;
-  info->estimatedRows = 3;
-  return SQLITE_OK;
-}
-
-static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
-  struct cursor *c = ner_calloc(1, sizeof *c);
-  if( !c ) return SQLITE_NOMEM;
-  *out = &c->base;
-  return SQLITE_OK;
-}
-
-static void reset(struct cursor *c) {
+static void models_clear(struct ner_sql_cursor *cursor) {
+  struct models_cursor *c = (struct models_cursor *)cursor;
   ner_registry_list_free(c->list, c->n);
-  c->list = NULL;
-  c->n = c->at = 0;
 }
 
-static int close_cursor(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  reset(c);
-  NER_FREE(c);
-  return SQLITE_OK;
+/* The table has no arguments: a row is known by its model's name. */
+static int models_settle(struct models_cursor *c) {
+  c->base.eof = c->at >= c->n;
+  if( !c->base.eof )
+    c->base.position =
+        (sqlite3_int64)(ner_sql_hash(c->list[c->at].name, strlen(c->list[c->at].name)) >> 2);
+  return NER_OK;
 }
 
-static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int argc,
-                  sqlite3_value **argv) {
-  struct cursor *c = (struct cursor *)cursor;
+static int models_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **rest,
+                        struct ner_err *err) {
+  struct models_cursor *c = (struct models_cursor *)cursor;
   struct ner_model *model = NULL;
-  struct ner_err err = {0};
-  int rc = ner_registry_get(NULL, NULL, &model, &err);
+  int rc = ner_sql_model(ner_sql_table_of(cursor)->db, NULL, &model, err);
   ner_model_unref(model);
-  reset(c);
-  if( rc == NER_OK ) rc = ner_registry_list(&c->list, &c->n, &err);
-  return rc == NER_OK ? SQLITE_OK : ner_sql_table_error(cursor->pVtab, &err);
+  if( rc == NER_OK ) rc = ner_registry_list(&c->list, &c->n, err);
+  return rc == NER_OK ? models_settle(c) : rc;
 }
 
-static int next(sqlite3_vtab_cursor *cursor) {
-  ((struct cursor *)cursor)->at++;
-  return SQLITE_OK;
+static int models_next(struct ner_sql_cursor *cursor, struct ner_err *err) {
+  struct models_cursor *c = (struct models_cursor *)cursor;
+  c->at++;
+  return models_settle(c);
 }
 
-static int eof(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  return c->at >= c->n;
-}
-
-static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) {
-  struct cursor *c = (struct cursor *)cursor;
+static void models_column(struct ner_sql_cursor *cursor, sqlite3_context *context, int column) {
+  struct models_cursor *c = (struct models_cursor *)cursor;
   const struct ner_registry_entry *entry = &c->list[c->at];
   const struct ner_model *model = entry->model;
   const struct ner_config *config = &model->config;
   const char *text = NULL;
   sqlite3_int64 number = 0;
-  switch( i ) {
-  case COL_NAME: text = entry->name; break;
-  case COL_PATH: text = model->path; break;
-  case COL_ARCHITECTURE: text = ner_architecture_name(config->architecture); break;
-  case COL_PRECISION: text = ner_precision_name(model->precision); break;
-  case COL_LABELS: text = model->labels_json; break;
-  case COL_LAYERS: number = config->layers; break;
-  case COL_HIDDEN: number = config->hidden; break;
-  case COL_HEADS: number = config->heads; break;
-  case COL_PARAMETERS: number = model->parameters; break;
-  case COL_BYTES: number = (sqlite3_int64)model->n_bytes; break;
-  case COL_IS_DEFAULT: number = entry->is_default; break;
+  switch( column ) {
+  case MODELS_NAME: text = entry->name; break;
+  case MODELS_PATH: text = model->path; break;
+  case MODELS_ARCHITECTURE: text = ner_architecture_name(config->architecture); break;
+  case MODELS_PRECISION: text = ner_precision_name(model->precision); break;
+  case MODELS_LABELS: text = model->labels_json; break;
+  case MODELS_LAYERS: number = config->layers; break;
+  case MODELS_HIDDEN: number = config->hidden; break;
+  case MODELS_HEADS: number = config->heads; break;
+  case MODELS_PARAMETERS: number = model->parameters; break;
+  case MODELS_BYTES: number = (sqlite3_int64)model->n_bytes; break;
+  case MODELS_IS_DEFAULT: number = entry->is_default; break;
   }
   if( text )
     sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
   else
     sqlite3_result_int64(context, number);
-  if( i == COL_LABELS ) sqlite3_result_subtype(context, NER_SQL_JSON_SUBTYPE);
-  return SQLITE_OK;
+  if( column == MODELS_LABELS ) sqlite3_result_subtype(context, NER_SQL_JSON_SUBTYPE);
 }
 
-static int rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out) {
-  *out = (sqlite3_int64)((struct cursor *)cursor)->at + 1;
-  return SQLITE_OK;
-}
-
-static const sqlite3_module module = {
-    .xConnect = ner_sql_table_connect,
-    .xDisconnect = ner_sql_table_disconnect,
-    .xBestIndex = best_index,
-    .xOpen = open_cursor,
-    .xClose = close_cursor,
-    .xFilter = filter,
-    .xNext = next,
-    .xEof = eof,
-    .xColumn = column,
-    .xRowid = rowid,
+static const struct ner_sql_shape models_shape = {
+    .name = "ner_models",
+    .schema = models_schema,
+    .first_arg = MODELS_IS_DEFAULT + 1,
+    .cursor_bytes = sizeof(struct models_cursor),
+    .start = models_start,
+    .next = models_next,
+    .column = models_column,
+    .clear = models_clear,
 };
 
-int ner_sql_register_models(sqlite3 *db) {
-  return ner_sql_table_register(db, &module, &shape);
+int ner_sql_register_models(sqlite3 *db, struct ner_sql_cache *cache) {
+  return ner_sql_table_register(db, cache, &models_shape);
 }

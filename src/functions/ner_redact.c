@@ -87,13 +87,13 @@ static void redact_function(sqlite3_context *context, int n_args, sqlite3_value 
   int rc;
   if( ner_sql_is_null(arg[0]) ) return;
   rc = ner_sql_text(arg[0], "the text", &text, &err);
-  if( rc == NER_OK ) rc = ner_sql_model(n_args > 2 ? arg[2] : NULL, &model, &err);
+  if( rc == NER_OK ) rc = ner_sql_model(sqlite3_context_db_handle(context), n_args > 2 ? arg[2] : NULL, &model, &err);
   if( rc == NER_OK && n_args > 1 && !ner_sql_is_null(arg[1]) ) {
     rc = ner_sql_text(arg[1], "the list of labels", &labels, &err);
     if( rc == NER_OK ) rc = check_labels(model, labels, &err);
   }
   if( rc == NER_OK )
-    rc = ner_sql_extract(sqlite3_context_db_handle(context), model, text, &options, &found, &err);
+    rc = ner_sql_extract(sqlite3_context_db_handle(context), sqlite3_user_data(context), model, text, &options, &found, &err);
   if( rc == NER_OK ) {
     sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
     uint32_t at = 0;
@@ -176,9 +176,9 @@ static void html_function(sqlite3_context *context, int n_args, sqlite3_value **
   int rc;
   if( ner_sql_is_null(arg[0]) ) return;
   rc = ner_sql_text(arg[0], "the text", &text, &err);
-  if( rc == NER_OK ) rc = ner_sql_model(n_args > 1 ? arg[1] : NULL, &model, &err);
+  if( rc == NER_OK ) rc = ner_sql_model(sqlite3_context_db_handle(context), n_args > 1 ? arg[1] : NULL, &model, &err);
   if( rc == NER_OK )
-    rc = ner_sql_extract(sqlite3_context_db_handle(context), model, text, &options, &found, &err);
+    rc = ner_sql_extract(sqlite3_context_db_handle(context), sqlite3_user_data(context), model, text, &options, &found, &err);
   if( rc == NER_OK ) {
     sqlite3_str *html = sqlite3_str_new(sqlite3_context_db_handle(context));
     uint32_t at = 0;
@@ -200,7 +200,7 @@ static void html_function(sqlite3_context *context, int n_args, sqlite3_value **
   ner_model_unref(model);
 }
 
-int ner_sql_register_redact(sqlite3 *db) {
+int ner_sql_register_redact(sqlite3 *db, struct ner_sql_cache *cache) {
   static const struct ner_sql_function functions[] = {
       {"ner_redact", 1, NER_SQL_INFER, redact_function},
       {"ner_redact", 2, NER_SQL_INFER, redact_function},
@@ -208,5 +208,5 @@ int ner_sql_register_redact(sqlite3 *db) {
       {"ner_html", 1, NER_SQL_INFER, html_function},
       {"ner_html", 2, NER_SQL_INFER, html_function},
   };
-  return ner_sql_register(db, functions, sizeof functions / sizeof *functions);
+  return ner_sql_register(db, cache, functions, sizeof functions / sizeof *functions);
 }

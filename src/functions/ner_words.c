@@ -1,21 +1,13 @@
 /*
-** ner_words.c - the table-valued function ner_words(): labels for text that is
-** already split into words, as in the CoNLL files.
+** ner_words.c - the table-valued function ner_words(): labels for text that is already split into
+** words, as in the CoNLL files.
 **
 **     SELECT idx, word, label FROM ner_words('["Wolfgang","lives","in","Berlin","."]');
 **     SELECT ... FROM ner_words((SELECT json_group_array(word) FROM tokens WHERE sentence = 7));
 **
-**     idx      position in the array, from 0 on (json_each's key)
-**     word     the array's element
-**     label    in full, 'B-PER': that of the word's first piece
-**     score    probability of that label
-**     scores   {"O":0.01,"B-PER":0.98,...}: all labels of the first piece
-**     hidden: json_array, model (the arguments)
-**
-** Each word is tokenized by itself and the pieces are laid end to end, as with Hugging
-** Face's is_split_into_words. A row comes out for every element: a word that leaves no
-** piece (empty, or nothing but control characters) is labelled 'O', its score and
-** scores are NULL.
+** Each word is tokenised by itself and the pieces are laid end to end, as with Hugging Face's
+** is_split_into_words. Each element of the array gives a row: a word without pieces (empty, or
+** nothing but control characters) is labelled 'O', its score and scores are NULL.
 */
 #include "sql/sql.h"
 
@@ -23,78 +15,52 @@
 #include "model/json.h"
 
 enum {
-  COL_IDX,
-  COL_WORD,
-  COL_LABEL,
-  COL_SCORE,
-  COL_SCORES,
-  COL_JSON_ARRAY, /* the arguments */
-  COL_MODEL,
+  WORDS_IDX,        /* position in the array, from 0 on (json_each's key) */
+  WORDS_WORD,       /* the array's element */
+  WORDS_LABEL,      /* in full, 'B-PER': that of the word's first piece */
+  WORDS_SCORE,      /* probability of that label */
+  WORDS_SCORES,     /* {"O":0.01,"B-PER":0.98,...}: all labels of the first piece */
+  WORDS_JSON_ARRAY, /* hidden: the arguments */
+  WORDS_MODEL,
 };
+static const char words_schema[] =
+    "CREATE TABLE x(idx INTEGER, word TEXT, label TEXT, score REAL, scores TEXT,"
+    " json_array BLOB HIDDEN, model BLOB HIDDEN)";
 
-static const struct ner_sql_shape shape = {
-    .name = "ner_words",
-    .schema = "CREATE TABLE x(idx INTEGER, word TEXT, label TEXT, score REAL, scores TEXT,"
-              " json_array BLOB HIDDEN, model BLOB HIDDEN)",
-    .first_arg = COL_JSON_ARRAY,
-    .n_args = 2,
-    .innocuous = true,
-};
-
-#define NO_TOKEN SIZE_MAX
+#define WORDS_NO_TOKEN SIZE_MAX
 
 /* The words of the array, one after the other. */
-struct words {
+struct words_list {
   char *bytes;
   size_t n_bytes, cap_bytes;
   size_t *end; /* [n] where each word ends in bytes */
   size_t n, cap;
 };
 
-struct cursor {
-  sqlite3_vtab_cursor base;
-  sqlite3_value *arg[NER_SQL_MAX_ARGS];
-  struct words words;
-  size_t *first; /* [words.n] a word's first token, or NO_TOKEN */
+struct words_cursor {
+  struct ner_sql_cursor base;
+  struct words_list words;
+  size_t *first; /* [words.n] a word's first token, or WORDS_NO_TOKEN */
   struct ner_model *model;
   struct ner_output output;
-  size_t at;
 };
 
-static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
-  struct cursor *c = ner_calloc(1, sizeof *c);
-  if( !c ) return SQLITE_NOMEM;
-  *out = &c->base;
-  return SQLITE_OK;
-}
-
-static void reset(struct cursor *c) {
-  ner_sql_table_args_free(c->arg);
+static void words_clear(struct ner_sql_cursor *cursor) {
+  struct words_cursor *c = (struct words_cursor *)cursor;
   NER_FREE(c->words.bytes);
   NER_FREE(c->words.end);
-  c->words = (struct words){0};
   NER_FREE(c->first);
-  c->first = NULL;
   ner_output_free(&c->output);
   ner_model_unref(c->model);
-  c->model = NULL;
-  c->at = 0;
 }
 
-static int close_cursor(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  reset(c);
-  NER_FREE(c);
-  return SQLITE_OK;
-}
-
-static struct ner_slice word_at(const struct words *words, size_t i) {
+static struct ner_slice words_at(const struct words_list *words, size_t i) {
   size_t begin = i ? words->end[i - 1] : 0;
   return (struct ner_slice){words->bytes + begin, words->end[i] - begin};
 }
 
-static int add_word(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct words *words = arg;
+static int words_add(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct words_list *words = arg;
   const char *word = item->string;
   size_t n = item->n_string;
   char number[40];
@@ -123,14 +89,14 @@ static int add_word(void *arg, const struct ner_json_item *item, struct ner_err 
   return NER_OK;
 }
 
-static int fail_no_array(const char *why, struct ner_err *err) {
+static int words_fail_no_array(const char *why, struct ner_err *err) {
   /* A remedy follows the last ';', and the JSON reader's is meant for files. */
   const char *remedy = strrchr(why, ';');
   return ner_fail(err, NER_ERROR, "%.*s; write ner_words('[\"Angela\",\"Merkel\"]')",
                   remedy ? (int)(remedy - why) : (int)strlen(why), why);
 }
 
-static int read_words(sqlite3_value *value, struct words *words, struct ner_err *err) {
+static int words_read(sqlite3_value *value, struct words_list *words, struct ner_err *err) {
   struct ner_err json_err = {0};
   struct ner_json *json = NULL;
   enum ner_json_type type;
@@ -139,24 +105,24 @@ static int read_words(sqlite3_value *value, struct words *words, struct ner_err 
   if( rc != NER_OK ) return rc;
   rc = ner_json_open(text.utf8, text.n_bytes, "the array of words", &json, &json_err);
   if( rc == NER_NOMEM ) return ner_fail_nomem(err);
-  if( rc != NER_OK ) return fail_no_array(json_err.msg, err);
+  if( rc != NER_OK ) return words_fail_no_array(json_err.msg, err);
   type = ner_json_type_at(json, "$");
   /* The whole is always there: without a type it could not be read for want of memory, and the
   ** walk says so. */
   if( type == NER_JSON_ARRAY || type == NER_JSON_MISSING )
-    rc = ner_json_each(json, "$", add_word, words, err);
+    rc = ner_json_each(json, "$", words_add, words, err);
   else
-    rc = fail_no_array("the array of words is no array", err);
+    rc = words_fail_no_array("the array of words is no array", err);
   ner_json_close(json);
   return rc;
 }
 
-static int label_words(struct cursor *c, sqlite3 *db, struct ner_err *err) {
+static int words_label(struct words_cursor *c, sqlite3 *db, struct ner_err *err) {
   struct ner_input input = {0};
   struct ner_slice *slices = ner_alloc(c->words.n, sizeof *slices);
   int rc;
   if( !slices ) return ner_fail_nomem(err);
-  for( size_t i = 0; i < c->words.n; i++ ) slices[i] = word_at(&c->words, i);
+  for( size_t i = 0; i < c->words.n; i++ ) slices[i] = words_at(&c->words, i);
   input.word = slices;
   input.n_words = c->words.n;
   rc = ner_sql_run(db, c->model, &input, NULL, &c->output, err);
@@ -165,7 +131,7 @@ static int label_words(struct cursor *c, sqlite3 *db, struct ner_err *err) {
 
   c->first = ner_alloc(c->words.n, sizeof *c->first);
   if( !c->first ) return ner_fail_nomem(err);
-  for( size_t i = 0; i < c->words.n; i++ ) c->first[i] = NO_TOKEN;
+  for( size_t i = 0; i < c->words.n; i++ ) c->first[i] = WORDS_NO_TOKEN;
   for( size_t i = c->output.tokens.n; i-- > 0; ) {
     uint32_t word = c->output.tokens.token[i].word;
     if( word < c->words.n ) c->first[word] = i;
@@ -173,38 +139,25 @@ static int label_words(struct cursor *c, sqlite3 *db, struct ner_err *err) {
   return NER_OK;
 }
 
-static int run(struct cursor *c, int plan, sqlite3_value **argv, struct ner_err *err) {
-  struct ner_sql_table *table = (struct ner_sql_table *)c->base.pVtab;
-  int n_args;
-  int rc = ner_sql_table_args(&table->base, plan, argv, c->arg, &n_args, err);
-  if( rc != NER_OK || ner_sql_is_null(c->arg[0]) ) return rc;
-  rc = read_words(c->arg[0], &c->words, err);
-  if( rc == NER_OK ) rc = ner_sql_model(c->arg[1], &c->model, err);
-  if( rc != NER_OK || c->words.n == 0 ) return rc;
-  return label_words(c, table->db, err);
+static int words_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **rest,
+                       struct ner_err *err) {
+  struct words_cursor *c = (struct words_cursor *)cursor;
+  int rc = NER_OK;
+  if( !ner_sql_is_null(cursor->arg[0]) ) {
+    rc = words_read(cursor->arg[0], &c->words, err);
+    if( rc == NER_OK ) rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[1], &c->model, err);
+    if( rc == NER_OK && c->words.n > 0 ) rc = words_label(c, ner_sql_table_of(cursor)->db, err);
+  }
+  cursor->eof = c->words.n == 0;
+  return rc;
 }
 
-static int filter(sqlite3_vtab_cursor *cursor, int plan, const char *unused, int argc,
-                  sqlite3_value **argv) {
-  struct cursor *c = (struct cursor *)cursor;
-  struct ner_err err = {0};
-  reset(c);
-  if( run(c, plan, argv, &err) == NER_OK ) return SQLITE_OK;
-  reset(c);
-  return ner_sql_table_error(cursor->pVtab, &err);
+static int words_next(struct ner_sql_cursor *cursor, struct ner_err *err) {
+  cursor->eof = (size_t)++cursor->position >= ((struct words_cursor *)cursor)->words.n;
+  return NER_OK;
 }
 
-static int next(sqlite3_vtab_cursor *cursor) {
-  ((struct cursor *)cursor)->at++;
-  return SQLITE_OK;
-}
-
-static int eof(sqlite3_vtab_cursor *cursor) {
-  struct cursor *c = (struct cursor *)cursor;
-  return c->at >= c->words.n;
-}
-
-static void result_scores(sqlite3_context *context, const struct ner_model *model,
+static void words_result_scores(sqlite3_context *context, const struct ner_model *model,
                           const float *probs) {
   sqlite3_str *json = sqlite3_str_new(sqlite3_context_db_handle(context));
   for( int32_t i = 0; i < model->config.n_labels; i++ ) {
@@ -218,55 +171,47 @@ static void result_scores(sqlite3_context *context, const struct ner_model *mode
   ner_sql_result_json(context, json);
 }
 
-static int column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int i) {
-  struct cursor *c = (struct cursor *)cursor;
+static void words_column(struct ner_sql_cursor *cursor, sqlite3_context *context, int column) {
+  struct words_cursor *c = (struct words_cursor *)cursor;
   int32_t n_labels = c->model->config.n_labels;
-  size_t token = c->first[c->at];
+  size_t at = (size_t)cursor->position, token = c->first[at];
   const float *probs = NULL; /* [n_labels], NULL: a word without pieces */
-  struct ner_slice word = word_at(&c->words, c->at);
-  if( token != NO_TOKEN ) probs = c->output.probs + token * (size_t)n_labels;
-  switch( i ) {
-  case COL_IDX: sqlite3_result_int64(context, (sqlite3_int64)c->at); break;
-  case COL_WORD:
-    /* An empty array's bytes may be NULL, which would be SQL's. */
+  struct ner_slice word = words_at(&c->words, at);
+  if( token != WORDS_NO_TOKEN ) probs = c->output.probs + token * (size_t)n_labels;
+  switch( column ) {
+  case WORDS_IDX: sqlite3_result_int64(context, cursor->position); break;
+  case WORDS_WORD:
+    /* An empty array's bytes may be NULL, which SQLite would take for SQL's. */
     sqlite3_result_text64(context, word.n_bytes ? word.utf8 : "", word.n_bytes, SQLITE_TRANSIENT,
                           SQLITE_UTF8);
     break;
-  case COL_LABEL:
+  case WORDS_LABEL:
     sqlite3_result_text(context,
                         probs ? c->model->label[ner_sql_best_label(probs, n_labels)].name : "O", -1,
                         SQLITE_TRANSIENT);
     break;
-  case COL_SCORE:
+  case WORDS_SCORE:
     if( probs ) sqlite3_result_double(context, probs[ner_sql_best_label(probs, n_labels)]);
     break;
-  case COL_SCORES:
-    if( probs ) result_scores(context, c->model, probs);
+  case WORDS_SCORES:
+    if( probs ) words_result_scores(context, c->model, probs);
     break;
-  default:
-    if( c->arg[i - COL_JSON_ARRAY] ) sqlite3_result_value(context, c->arg[i - COL_JSON_ARRAY]);
   }
-  return SQLITE_OK;
 }
 
-static int rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *out) {
-  *out = (sqlite3_int64)((struct cursor *)cursor)->at + 1;
-  return SQLITE_OK;
-}
-
-static const sqlite3_module module = {
-    .xConnect = ner_sql_table_connect,
-    .xDisconnect = ner_sql_table_disconnect,
-    .xBestIndex = ner_sql_table_best_index,
-    .xOpen = open_cursor,
-    .xClose = close_cursor,
-    .xFilter = filter,
-    .xNext = next,
-    .xEof = eof,
-    .xColumn = column,
-    .xRowid = rowid,
+static const struct ner_sql_shape words_shape = {
+    .name = "ner_words",
+    .schema = words_schema,
+    .first_arg = WORDS_JSON_ARRAY,
+    .n_args = 2,
+    .innocuous = true,
+    .cursor_bytes = sizeof(struct words_cursor),
+    .start = words_start,
+    .next = words_next,
+    .column = words_column,
+    .clear = words_clear,
 };
 
-int ner_sql_register_words(sqlite3 *db) {
-  return ner_sql_table_register(db, &module, &shape);
+int ner_sql_register_words(sqlite3 *db, struct ner_sql_cache *cache) {
+  return ner_sql_table_register(db, cache, &words_shape);
 }

@@ -7,6 +7,7 @@ void ner_sql_batch_clear(struct ner_sql_batch *batch) {
   for( size_t i = 0; i < batch->n_rows; i++ ) {
     sqlite3_value_free(batch->row[i].key);
     sqlite3_value_free(batch->row[i].text);
+    NER_FREE(batch->row[i].error);
   }
   for( size_t i = 0; i < batch->n_texts; i++ ) ner_output_free(&batch->output[i]);
   batch->n_rows = batch->n_texts = 0;
@@ -22,16 +23,9 @@ void ner_sql_batch_free(struct ner_sql_batch *batch) {
   *batch = (struct ner_sql_batch){0};
 }
 
-/* FNV-1a; the texts are the connection's own, nobody gains by making them collide but itself. */
-static uint64_t hash(const char *utf8, size_t n_bytes) {
-  uint64_t h = 14695981039346656037u;
-  for( size_t i = 0; i < n_bytes; i++ ) h = (h ^ (unsigned char)utf8[i]) * 1099511628211u;
-  return h ^ h >> 32;
-}
-
 /* The slot of this text, or the free one where it would go. */
-static uint32_t *find_slot(const struct ner_sql_batch *batch, const char *utf8, size_t n_bytes) {
-  size_t mask = batch->n_slots - 1, at = hash(utf8, n_bytes) & mask;
+static uint32_t *batch_find_slot(const struct ner_sql_batch *batch, const char *utf8, size_t n_bytes) {
+  size_t mask = batch->n_slots - 1, at = ner_sql_hash(utf8, n_bytes) & mask;
   for( ; batch->slot[at]; at = (at + 1) & mask ) {
     const struct ner_input *known = &batch->input[batch->slot[at] - 1];
     if( known->n_bytes == n_bytes && !memcmp(known->utf8, utf8, n_bytes) ) break;
@@ -40,7 +34,7 @@ static uint32_t *find_slot(const struct ner_sql_batch *batch, const char *utf8, 
 }
 
 /* Never more than half full; n_slots is a power of two. */
-static int make_room(struct ner_sql_batch *batch, struct ner_err *err) {
+static int batch_make_room(struct ner_sql_batch *batch, struct ner_err *err) {
   size_t n_slots = batch->n_slots ? batch->n_slots * 2 : 64;
   uint32_t *slot;
   if( 2 * (batch->n_texts + 1) <= batch->n_slots ) return NER_OK;
@@ -50,16 +44,16 @@ static int make_room(struct ner_sql_batch *batch, struct ner_err *err) {
   batch->slot = slot;
   batch->n_slots = n_slots;
   for( size_t i = 0; i < batch->n_texts; i++ )
-    *find_slot(batch, batch->input[i].utf8, batch->input[i].n_bytes) = (uint32_t)i + 1;
+    *batch_find_slot(batch, batch->input[i].utf8, batch->input[i].n_bytes) = (uint32_t)i + 1;
   return NER_OK;
 }
 
 /* Enters the row's text among the different ones. */
-static int place_text(struct ner_sql_batch *batch, struct ner_sql_row *row, struct ner_err *err) {
+static int batch_place_text(struct ner_sql_batch *batch, struct ner_sql_row *row, struct ner_err *err) {
   uint32_t *slot;
-  int rc = make_room(batch, err);
+  int rc = batch_make_room(batch, err);
   if( rc != NER_OK ) return rc;
-  slot = find_slot(batch, row->utf8.utf8, row->utf8.n_bytes);
+  slot = batch_find_slot(batch, row->utf8.utf8, row->utf8.n_bytes);
   if( !*slot ) {
     if( ner_grow((void **)&batch->input, &batch->cap_inputs, batch->n_texts + 1,
                  sizeof *batch->input) ||
@@ -75,17 +69,25 @@ static int place_text(struct ner_sql_batch *batch, struct ner_sql_row *row, stru
   return NER_OK;
 }
 
-/* Takes over key and text. A text that is a BLOB is that row's error. */
-static int add_row(struct ner_sql_batch *batch, sqlite3_value *key, sqlite3_value *text,
-                   struct ner_err *err) {
+/* Reads the row's text. A BLOB is that row's error. */
+static int batch_read_text(struct ner_sql_batch *batch, struct ner_sql_row *row,
+                           struct ner_err *err) {
+  struct ner_err why = {0};
+  if( ner_sql_text(row->text, "the text", &row->utf8, &why) == NER_OK )
+    return batch_place_text(batch, row, err);
+  if( why.code != NER_NOMEM ) row->error = ner_strndup(why.msg, strlen(why.msg));
+  return row->error ? NER_OK : ner_fail_nomem(err);
+}
+
+/* Takes over key and text. */
+static int batch_add_row(struct ner_sql_batch *batch, sqlite3_value *key, sqlite3_value *text,
+                         struct ner_err *err) {
   struct ner_sql_row row = {.key = key, .text = text};
   int rc = NER_OK;
   if( ner_grow((void **)&batch->row, &batch->cap_rows, batch->n_rows + 1, sizeof *batch->row) )
     rc = ner_fail_nomem(err);
-  else if( ner_sql_text(text, "the text", &row.utf8, &row.err) == NER_OK )
-    rc = place_text(batch, &row, err);
-  else if( row.err.code == NER_NOMEM )
-    rc = ner_fail_nomem(err);
+  else
+    rc = batch_read_text(batch, &row, err);
   if( rc == NER_OK ) {
     batch->row[batch->n_rows++] = row;
   } else {
@@ -106,7 +108,7 @@ int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_fe
       sqlite3_value_free(text);
       continue;
     }
-    if( rc == NER_OK && text ) rc = add_row(batch, key, text, err);
+    if( rc == NER_OK && text ) rc = batch_add_row(batch, key, text, err);
     *ended = rc != NER_OK || !text;
     if( *ended ) return rc;
     n_bytes += batch->row[batch->n_rows - 1].utf8.n_bytes + NER_SQL_BATCH_ROW_BYTES;
@@ -117,26 +119,23 @@ int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_fe
 int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
                         const struct ner_options *options, const struct ner_cancel *cancel,
                         struct ner_err *err) {
-  int rc;
   if( batch->n_texts == 0 ) return NER_OK;
-  rc = ner_pipeline_run(model, batch->input, batch->n_texts, options, false, batch->output, cancel,
-                        err);
-  for( size_t i = 0; i < batch->n_rows && rc == NER_OK; i++ ) {
-    struct ner_sql_row *row = &batch->row[i];
-    if( row->err.code == NER_OK && batch->output[row->output].error )
-      ner_fail(&row->err, NER_ERROR, "%s", batch->output[row->output].error);
-  }
-  return rc;
+  return ner_pipeline_run(model, batch->input, batch->n_texts, options, false, batch->output,
+                          cancel, err);
+}
+
+const char *ner_sql_batch_error(const struct ner_sql_batch *batch, size_t i) {
+  const struct ner_sql_row *row = &batch->row[i];
+  return row->error ? row->error : batch->output[row->output].error;
 }
 
 const struct ner_entities *ner_sql_batch_found(const struct ner_sql_batch *batch, size_t i) {
   static const struct ner_entities none;
-  const struct ner_sql_row *row = &batch->row[i];
-  return row->err.code == NER_OK ? &batch->output[row->output].found : &none;
+  return ner_sql_batch_error(batch, i) ? &none : &batch->output[batch->row[i].output].found;
 }
 
 #define BATCH_S   0.5
-#define MIN_BYTES 1024
+#define BATCH_MIN_BYTES 1024
 
 size_t ner_sql_batch_resize(size_t max_bytes, double seconds) {
   double factor = BATCH_S / (seconds > 1e-4 ? seconds : 1e-4), bytes;
@@ -144,6 +143,6 @@ size_t ner_sql_batch_resize(size_t max_bytes, double seconds) {
   if( factor < 0.25 ) factor = 0.25;
   bytes = (double)max_bytes * factor;
   return bytes > NER_SQL_BATCH_MAX_BYTES ? NER_SQL_BATCH_MAX_BYTES
-         : bytes < MIN_BYTES             ? MIN_BYTES
+         : bytes < BATCH_MIN_BYTES             ? BATCH_MIN_BYTES
                                          : (size_t)bytes;
 }

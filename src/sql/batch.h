@@ -15,8 +15,8 @@ struct ner_sql_row {
   sqlite3_value *key;    /* as read, NULL where the feed gives none */
   sqlite3_value *text;   /* as read */
   struct ner_slice utf8; /* inside `text` */
-  uint32_t output;       /* index into batch.output; equal texts share one */
-  struct ner_err err;    /* this row cannot be labelled */
+  uint32_t output;       /* index into batch.output, when error is NULL; equal texts share one */
+  char *error;           /* why the row has no text to label; NULL: it has one */
 };
 
 struct ner_sql_batch {
@@ -44,6 +44,8 @@ int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_fe
 int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
                         const struct ner_options *options, const struct ner_cancel *cancel,
                         struct ner_err *err);
+/* Why row i could not be labelled; NULL: it was. */
+const char *ner_sql_batch_error(const struct ner_sql_batch *batch, size_t i);
 /* The entities of row i; none for a row with an error. */
 const struct ner_entities *ner_sql_batch_found(const struct ner_sql_batch *batch, size_t i);
 

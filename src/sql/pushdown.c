@@ -13,13 +13,8 @@
 
 #include <string.h>
 
-#define PLAN_LABEL (1 << NER_SQL_PUSHDOWN_BIT)
-#define PLAN_GE    (2 << NER_SQL_PUSHDOWN_BIT)
-#define PLAN_GT    (4 << NER_SQL_PUSHDOWN_BIT)
-#define PLAN_LIMIT (8 << NER_SQL_PUSHDOWN_BIT)
-#define PLAN_SKIP  (16 << NER_SQL_PUSHDOWN_BIT) /* OFFSET */
 
-static void take(sqlite3_index_info *info, int constraint, int bit, int *n_argv) {
+static void pushdown_plan_one(sqlite3_index_info *info, int constraint, int bit, int *n_argv) {
   if( constraint < 0 ) return;
   info->idxNum |= bit;
   info->aConstraintUsage[constraint].argvIndex = ++*n_argv;
@@ -46,11 +41,11 @@ void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label
     }
   }
   if( label >= 0 ) info->estimatedRows = info->estimatedRows > 3 ? info->estimatedRows / 3 : 1;
-  take(info, label, PLAN_LABEL, n_argv);
-  take(info, ge, PLAN_GE, n_argv);
-  take(info, gt, PLAN_GT, n_argv);
-  take(info, limit, PLAN_LIMIT, n_argv);
-  take(info, skip, PLAN_SKIP, n_argv);
+  pushdown_plan_one(info, label, NER_SQL_PLAN_LABEL, n_argv);
+  pushdown_plan_one(info, ge, NER_SQL_PLAN_GE, n_argv);
+  pushdown_plan_one(info, gt, NER_SQL_PLAN_GT, n_argv);
+  pushdown_plan_one(info, limit, NER_SQL_PLAN_LIMIT, n_argv);
+  pushdown_plan_one(info, skip, NER_SQL_PLAN_OFFSET, n_argv);
   /* What EXPLAIN QUERY PLAN shows. */
   info->idxStr =
       sqlite3_mprintf("%s%s%s%s%s", what, label >= 0 ? ",label=" : "", ge >= 0 ? ",score>=" : "",
@@ -59,11 +54,11 @@ void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label
 }
 
 /* The value of a constraint that is part of the plan, and on to the next. */
-static sqlite3_value *value_of(int plan, int bit, sqlite3_value ***argv) {
+static sqlite3_value *pushdown_value(int plan, int bit, sqlite3_value ***argv) {
   return plan & bit ? *(*argv)++ : NULL;
 }
 
-static void take_score(sqlite3_value *value, double *score) {
+static void pushdown_take_score(sqlite3_value *value, double *score) {
   int type = value ? sqlite3_value_type(value) : SQLITE_NULL;
   if( type == SQLITE_INTEGER || type == SQLITE_FLOAT ) *score = sqlite3_value_double(value);
 }
@@ -71,17 +66,17 @@ static void take_score(sqlite3_value *value, double *score) {
 /* What is not of the plain type is left to SQLite, which knows how such things compare. */
 int ner_sql_pushdown_read(struct ner_sql_pushdown *pushdown, int plan, sqlite3_value **argv,
                           struct ner_err *err) {
-  sqlite3_value *label = value_of(plan, PLAN_LABEL, &argv), *limit, *skip;
+  sqlite3_value *label = pushdown_value(plan, NER_SQL_PLAN_LABEL, &argv), *limit, *skip;
   pushdown->min_score = pushdown->above_score = -1;
   pushdown->limit = -1;
   if( label && sqlite3_value_type(label) == SQLITE_TEXT ) {
     pushdown->label = sqlite3_value_dup(label);
     if( !pushdown->label || !sqlite3_value_text(pushdown->label) ) return ner_fail_nomem(err);
   }
-  take_score(value_of(plan, PLAN_GE, &argv), &pushdown->min_score);
-  take_score(value_of(plan, PLAN_GT, &argv), &pushdown->above_score);
-  limit = value_of(plan, PLAN_LIMIT, &argv);
-  skip = value_of(plan, PLAN_SKIP, &argv);
+  pushdown_take_score(pushdown_value(plan, NER_SQL_PLAN_GE, &argv), &pushdown->min_score);
+  pushdown_take_score(pushdown_value(plan, NER_SQL_PLAN_GT, &argv), &pushdown->above_score);
+  limit = pushdown_value(plan, NER_SQL_PLAN_LIMIT, &argv);
+  skip = pushdown_value(plan, NER_SQL_PLAN_OFFSET, &argv);
   if( limit && sqlite3_value_int64(limit) >= 0 ) {
     pushdown->limit = sqlite3_value_int64(limit);
     if( skip && sqlite3_value_int64(skip) > 0 &&
@@ -96,7 +91,7 @@ void ner_sql_pushdown_free(struct ner_sql_pushdown *pushdown) {
   pushdown->label = NULL;
 }
 
-static bool is_wanted_label(const struct ner_sql_pushdown *pushdown, const char *label) {
+static bool pushdown_wants_label(const struct ner_sql_pushdown *pushdown, const char *label) {
   return !pushdown->label || (strlen(label) == (size_t)sqlite3_value_bytes(pushdown->label) &&
                               !strcmp(label, (const char *)sqlite3_value_text(pushdown->label)));
 }
@@ -104,12 +99,12 @@ static bool is_wanted_label(const struct ner_sql_pushdown *pushdown, const char 
 bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown,
                                const struct ner_model *model) {
   for( int32_t i = 0; i < model->config.n_labels; i++ )
-    if( !model->label[i].outside && is_wanted_label(pushdown, model->label[i].shown) ) return true;
+    if( !model->label[i].outside && pushdown_wants_label(pushdown, model->label[i].shown) ) return true;
   return false;
 }
 
 bool ner_sql_pushdown_matches(const struct ner_sql_pushdown *pushdown, const struct ner_entity *e) {
   double score = e->score;
   return score >= pushdown->min_score && score > pushdown->above_score &&
-         is_wanted_label(pushdown, e->label);
+         pushdown_wants_label(pushdown, e->label);
 }

@@ -2,7 +2,7 @@
 #include "sql/stream.h"
 
 /* Some twenty sentences. */
-#define FIRST_BYTES (2 * 1024)
+#define STREAM_FIRST_BYTES (2 * 1024)
 
 void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_model *model,
                           const struct ner_options *options,
@@ -13,7 +13,7 @@ void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_mode
                                .pushdown = pushdown,
                                .feed = feed,
                                .arg = arg,
-                               .max_bytes = FIRST_BYTES};
+                               .max_bytes = STREAM_FIRST_BYTES};
   s->ended = !ner_sql_pushdown_possible(pushdown, model);
 }
 
@@ -23,12 +23,12 @@ void ner_sql_stream_end(struct ner_sql_stream *s) {
   *s = (struct ner_sql_stream){0};
 }
 
-static void read_batch(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
+static void stream_read(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
   if( !s->ended )
     (void)ner_sql_batch_read(batch, s->max_bytes, s->feed, s->arg, &s->ended, &s->later);
 }
 
-static int label_here(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
+static int stream_label(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
                       struct ner_err *err) {
   struct ner_sql_cancel cancel;
   double start = ner_sql_seconds();
@@ -42,27 +42,27 @@ static int label_here(struct ner_sql_stream *s, struct ner_sql_batch *batch, dou
 
 /* Will rows be asked for beyond this batch's? With a LIMIT perhaps not, and then nothing should be
 ** done for them; a text gives about one. */
-static bool more_is_wanted(const struct ner_sql_stream *s, const struct ner_sql_batch *batch) {
+static bool stream_wants_more(const struct ner_sql_stream *s, const struct ner_sql_batch *batch) {
   sqlite3_int64 limit = s->pushdown->limit;
   return limit < 0 || limit - s->n_given > (sqlite3_int64)batch->n_rows;
 }
 
 /* All of one batch is out: the other takes its place. The first is labelled here, so that a
 ** query that wants no more than that has not begun with another. */
-static int turn(struct ner_sql_stream *s, struct ner_err *err) {
+static int stream_turn(struct ner_sql_stream *s, struct ner_err *err) {
   struct ner_sql_batch *after = &s->batch[s->out], *now = &s->batch[!s->out];
   double seconds = 0;
   int rc;
   ner_sql_batch_clear(after);
-  if( now->n_rows == 0 ) read_batch(s, now);
+  if( now->n_rows == 0 ) stream_read(s, now);
   if( !s->prefetch && s->begun && now->n_texts > 0 )
     s->prefetch = ner_sql_prefetch_start(now, s->model, &s->options);
   if( s->prefetch ) {
-    if( more_is_wanted(s, now) ) read_batch(s, after);
+    if( stream_wants_more(s, now) ) stream_read(s, after);
     rc = ner_sql_prefetch_finish(s->prefetch, s->db, &seconds, err);
     s->prefetch = NULL;
   } else {
-    rc = label_here(s, now, &seconds, err);
+    rc = stream_label(s, now, &seconds, err);
   }
   if( rc != NER_OK ) return rc;
   s->max_bytes = ner_sql_batch_resize(s->max_bytes, seconds);
@@ -74,17 +74,22 @@ static int turn(struct ner_sql_stream *s, struct ner_err *err) {
 }
 
 /* The next result in the batch that is handed out; false: there is none. */
-static bool find_next(struct ner_sql_stream *s) {
+static bool stream_find_next(struct ner_sql_stream *s) {
   const struct ner_sql_batch *batch = &s->batch[s->out];
-  for( ; s->at_row < batch->n_rows; s->at_row++, s->at_entity = 0 ) {
+  for( ; s->at_row < batch->n_rows; s->at_row++, s->row_number++, s->at_entity = 0 ) {
     const struct ner_entities *found = ner_sql_batch_found(batch, s->at_row);
+    bool failed = ner_sql_batch_error(batch, s->at_row) != NULL;
+    size_t n_results = failed ? 1 : found->n;
     s->row = &batch->row[s->at_row];
-    s->entity = NULL;
-    if( s->row->err.code != NER_OK && s->at_entity++ == 0 ) return true;
-    while( s->at_entity < found->n ) {
-      s->entity = &found->entity[s->at_entity++];
-      if( ner_sql_pushdown_matches(s->pushdown, s->entity) ) return true;
+    while( s->at_entity < n_results ) {
+      s->row_result = (sqlite3_int64)s->at_entity;
+      s->result = s->n_before + s->row_result;
+      s->entity = failed ? NULL : &found->entity[s->at_entity];
+      s->error = ner_sql_batch_error(batch, s->at_row);
+      s->at_entity++;
+      if( failed || ner_sql_pushdown_matches(s->pushdown, s->entity) ) return true;
     }
+    s->n_before += (sqlite3_int64)n_results;
   }
   return false;
 }
@@ -92,12 +97,12 @@ static bool find_next(struct ner_sql_stream *s) {
 int ner_sql_stream_next(struct ner_sql_stream *s, struct ner_err *err) {
   int rc = NER_OK;
   while( rc == NER_OK ) {
-    if( find_next(s) ) {
+    if( stream_find_next(s) ) {
       s->n_given++;
       return NER_OK;
     }
     s->row = NULL;
-    rc = turn(s, err);
+    rc = stream_turn(s, err);
     if( rc == NER_OK && s->batch[s->out].n_rows == 0 ) {
       if( s->later.code != NER_OK ) *err = s->later;
       return s->later.code;

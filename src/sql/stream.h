@@ -7,7 +7,7 @@
 **     ner_sql_stream_begin(&stream, db, model, &options, &pushdown, feed, arg);
 **     for( rc = ner_sql_stream_next(&stream, &err); rc == NER_OK && stream.row;
 **          rc = ner_sql_stream_next(&stream, &err) )
-**       ... *stream.row, and *stream.entity or, where that is NULL, stream.row->err ...
+**       ... *stream.row, and *stream.entity or, where that is NULL, stream.error ...
 **     ner_sql_stream_end(&stream);
 **
 ** Memory is bounded whatever the number of rows: there are two batches at most (sql/batch.h). While
@@ -24,7 +24,10 @@
 struct ner_sql_stream {
   const struct ner_sql_row *row;   /* where it stands; NULL: at the end */
   const struct ner_entity *entity; /* of the row; NULL: the row has an error */
-  sqlite3_int64 n_given;           /* results so far, this one included */
+  const char *error;               /* the row's; NULL: none */
+  sqlite3_int64 row_number;        /* of the row, from 0 on, rows without text not counted */
+  sqlite3_int64 row_result;        /* of the result among its row's, from 0 on, whatever the pushdown */
+  sqlite3_int64 result;            /* of the result among all rows', likewise */
 
   /* What follows is sql/stream.c's. */
   sqlite3 *db;
@@ -36,6 +39,8 @@ struct ner_sql_stream {
   struct ner_sql_batch batch[2];
   int out;                           /* which of the two is handed out; the other comes after it */
   size_t at_row, at_entity;          /* what comes next of it */
+  sqlite3_int64 n_given;             /* results given out */
+  sqlite3_int64 n_before;            /* results of the rows before at_row */
   struct ner_sql_prefetch *prefetch; /* the other is being labelled */
   size_t max_bytes;                  /* of the next batch */
   bool begun;                        /* there has been a batch */
