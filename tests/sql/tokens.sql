@@ -1,7 +1,7 @@
 -- ner_tokens: the model's own view
 .mode list
--- idx from 1 on without holes, spans in order, labels of the model
-SELECT min(idx), max(idx) = count(*), min(idx = rowid), min(start <= end AND end <= length(text)), min(score BETWEEN 0 AND 1),
+-- idx from 1 on without holes, rowids along with it, spans in order, labels of the model
+SELECT min(idx), max(idx) = count(*), min(rowid - idx) = max(rowid - idx), min(start <= end AND end <= length(text)), min(score BETWEEN 0 AND 1),
        min(label IN (SELECT value FROM ner_models m, json_each(m.labels) WHERE is_default))
   FROM ner_tokens('Wolfgang Schäuble wohnt in Offenburg , Baden-Württemberg .');
 -- pieces put together give the words, wherever the vocabulary cuts them
