@@ -105,7 +105,7 @@ TEST_UNUSED void test_edit(const char *dir, const char *name, const char *from, 
 struct tiny {
   bool bert;
   int layers, hidden, heads, ffn, positions;
-  enum ner_dtype dtype;  /* F32, F16 or BF16 */
+  enum ner_dtype dtype;  /* F32, F16, BF16 or F64 */
   bool old_names;        /* LayerNorm.gamma and .beta */
   const char *id2label;  /* JSON; NULL: none */
   int n_labels;          /* rows of the classifier */
@@ -167,8 +167,11 @@ static float tiny_random(uint32_t *seed) {
 static void tiny_store(float value, enum ner_dtype dtype, unsigned char *out) {
   uint32_t bits;
   uint16_t half;
+  double wide = value;
   memcpy(&bits, &value, 4);
-  if( dtype == NER_DTYPE_F32 )
+  if( dtype == NER_DTYPE_F64 )
+    memcpy(out, &wide, 8);
+  else if( dtype == NER_DTYPE_F32 )
     memcpy(out, &bits, 4);
   else {
     if( dtype == NER_DTYPE_BF16 )
@@ -186,7 +189,7 @@ static void tiny_add(struct tiny_weights *w, int rows, int cols, const char *pre
                      const char *name) {
   struct ner_tensor *t = &w->tensor[w->n];
   uint64_t n = (uint64_t)rows * (cols ? (uint64_t)cols : 1);
-  unsigned char *data = malloc(n * 4);
+  unsigned char *data = malloc(n * 8);
   assert_non_null(data);
   assert_true(w->n < 64);
   snprintf(w->name[w->n], sizeof w->name[0], "%s%s", prefix, name);

@@ -25,6 +25,7 @@
 */
 #include "engine/encoder.h"
 
+#include <math.h>
 #include <string.h>
 
 /* One team member's view of the pass. */
@@ -155,10 +156,23 @@ static void encoder_attend(const struct encoder_pass *p, const int32_t *seq_begi
     }
 }
 
+/* transformers' "gelu_new", x·(1 + tanh u)/2 with u = √(2/π)·(x + 0.044715·x³), in place over m
+** rows of n. It equals x / (1 + e^(-2u)), which loses no digits to the sum. The models that ask for
+** it are few, so it is a pass of its own rather than an epilogue of every kernel. */
+static void encoder_gelu_tanh(float *x, int m, int n, int ld) {
+  const float scale = 1.5957691216057308f; /* 2·√(2/π) */
+  for( int i = 0; i < m; i++ )
+    for( int k = 0; k < n; k++ ) {
+      float v = x[(size_t)i * ld + k];
+      x[(size_t)i * ld + k] = v / (1 + expf(-scale * (v + 0.044715f * v * v * v)));
+    }
+}
+
 /* Rows [begin, end) through everything after attention; `next` is the layer that takes h. */
 static void encoder_feed_forward(const struct encoder_pass *p, const struct ner_layer *layer,
                                  int begin, int end, const struct ner_linear *next) {
   const struct ner_session *s = p->s;
+  const bool exact = s->model->config.activation == NER_GELU;
   const int m = end - begin;
   const float *hidden = s->hidden + (size_t)begin * s->ld_hidden;
   const float *context = s->context + (size_t)begin * s->ld_hidden;
@@ -175,8 +189,10 @@ static void encoder_feed_forward(const struct encoder_pass *p, const struct ner_
   encoder_norm(p, begin, end, layer->attn_norm_gain, layer->attn_norm_bias, &layer->ffn1);
   encoder_barrier(p);
   encoder_linear(p, &layer->ffn1, hidden, s->ld_hidden, hidden_q, s->ldq_hidden, hidden_scale, m,
-                 NER_EPILOGUE_GELU, s->ffn, s->ld_ffn);
+                 exact ? NER_EPILOGUE_GELU : NER_EPILOGUE_NONE, s->ffn, s->ld_ffn);
   encoder_barrier(p);
+  if( !exact )
+    encoder_gelu_tanh(s->ffn + (size_t)from * s->ld_ffn, to - from, layer->ffn1.n_out, s->ld_ffn);
   encoder_quantise_for(p, &layer->ffn2, s->ffn, s->ld_ffn, from, to, s->ffn_q, s->ldq_ffn,
                        s->ffn_scale);
   encoder_barrier(p);

@@ -166,6 +166,8 @@ static void debug_models(sqlite3_str *json, const struct ner_registry_entry *lis
     sqlite3_str_appendf(json, ",\"architecture\":\"%s\",\"precision\":\"%s\",\"bytes\":%lld,",
                         ner_architecture_name(model->config.architecture),
                         ner_precision_name(model->precision), (long long)model->n_bytes);
+    if( model->ignored_json )
+      sqlite3_str_appendf(json, "\"ignored_tensors\":%s,", model->ignored_json);
     sqlite3_str_appendf(json, "\"default\":%s}", list[i].is_default ? "true" : "false");
   }
   sqlite3_str_appendchar(json, 1, ']');

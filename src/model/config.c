@@ -28,6 +28,21 @@ static int get_int(struct ner_json *json, const char *what, const char *key, int
   return NER_OK;
 }
 
+/* DistilBERT has names of its own for three sizes; transformers takes BERT's for them too (the
+** attribute_map of its configuration). */
+static int get_size(struct ner_json *json, const char *what, const struct ner_config *c,
+                    const char *distilbert, const char *bert, int64_t min, int64_t max,
+                    int32_t *out, struct ner_err *err) {
+  const char *key = c->architecture == NER_BERT ? bert : distilbert;
+  char path[64];
+  snprintf(path, sizeof path, "$.%s", key);
+  if( key == distilbert && ner_json_type_at(json, path) == NER_JSON_MISSING ) {
+    snprintf(path, sizeof path, "$.%s", bert);
+    if( ner_json_type_at(json, path) != NER_JSON_MISSING ) key = bert;
+  }
+  return get_int(json, what, key, min, max, out, err);
+}
+
 /* A string that, if it is there, must be `wanted`. */
 static int only_string(struct ner_json *json, const char *what, const char *key, const char *wanted,
                        struct ner_err *err) {
@@ -43,44 +58,100 @@ static int only_string(struct ner_json *json, const char *what, const char *key,
 }
 
 /* What must hold between sizes, wherever they come from. */
-static int check_config(const struct ner_config *c, const char *what, struct ner_err *err) {
-  char eps[NER_NUMBER_BYTES];
+static int check_config(struct ner_config *c, double eps, const char *what, struct ner_err *err) {
+  char number[NER_NUMBER_BYTES];
   if( c->hidden % c->heads != 0 )
     return ner_fail(err, NER_ERROR,
                     "%s: hidden size %d is no multiple of the %d heads" NER_GET_ANEW, what,
                     c->hidden, c->heads);
+  c->norm_eps = eps > 0 && eps < 1 ? (float)eps : 0; /* some doubles have no float */
   if( !(c->norm_eps > 0 && c->norm_eps < 1) )
     return ner_fail(err, NER_ERROR, "%s: layer_norm_eps is %s; it must be above 0 and below 1",
-                    what, ner_print_number(c->norm_eps, 6, eps));
+                    what, ner_print_number(eps, 6, number));
   return NER_OK;
 }
 
 /* ---- config.json ---- */
 
-/* architectures[0] says most; without it model_type decides. */
+/* model_type decides, as in transformers; `architectures` names the classes that saved the model,
+** of which there may be several, unknown ones and the base class among them: whether the tensors of
+** a token classifier are there shows when they are read. */
+static const struct config_family {
+  const char *type, *class; /* model_type; how its classes' names begin */
+  enum ner_architecture architecture;
+} config_families[] = {{"distilbert", "DistilBert", NER_DISTILBERT}, {"bert", "Bert", NER_BERT}};
+#define N_CONFIG_FAMILIES (sizeof config_families / sizeof *config_families)
+
+/* The entries of `architectures`. */
+struct config_classes {
+  char first[64]; /* the first entry */
+  bool of_family[N_CONFIG_FAMILIES];
+  bool token_classifier;     /* one of them is */
+  char other_classifier[64]; /* one with a classifier for whole texts; "" */
+};
+
+static int config_on_class(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct config_classes *classes = arg;
+  const char *name = item->string;
+  (void)err;
+  if( item->type != NER_JSON_STRING ) return NER_OK;
+  if( !classes->first[0] ) snprintf(classes->first, sizeof classes->first, "%s", name);
+  for( size_t i = 0; i < N_CONFIG_FAMILIES; i++ ) {
+    size_t n = strlen(config_families[i].class);
+    if( strncmp(name, config_families[i].class, n) == 0 && name[n] >= 'A' && name[n] <= 'Z' )
+      classes->of_family[i] = true;
+  }
+  if( strstr(name, "ForTokenClassification") ) classes->token_classifier = true;
+  if( strstr(name, "ForSequenceClassification") || strstr(name, "ForMultipleChoice") )
+    snprintf(classes->other_classifier, sizeof classes->other_classifier, "%s", name);
+  return NER_OK;
+}
+
+/* The family by model_type or, without one, by the classes; -1 if it is none of ours. */
+static int config_find_family(const char *type, const struct config_classes *classes) {
+  for( size_t i = 0; i < N_CONFIG_FAMILIES; i++ )
+    if( type ? strcmp(type, config_families[i].type) == 0 : classes->of_family[i] ) return (int)i;
+  return -1;
+}
+
+static int config_check_family(const char *type, const struct config_classes *classes,
+                               const char *what, int family, struct ner_err *err) {
+  bool ours = false;
+  for( size_t i = 0; i < N_CONFIG_FAMILIES; i++ ) ours = ours || classes->of_family[i];
+  if( !type && !classes->first[0] )
+    return ner_fail(err, NER_ERROR,
+                    "%s: has neither model_type nor architectures, so it is no model's "
+                    "configuration" NER_GET_ANEW,
+                    what);
+  if( family < 0 )
+    return ner_fail(err, NER_ERROR,
+                    "%s: %s%.40s%sarchitecture %.60s is not supported; DistilBERT and BERT are",
+                    what, type ? "model_type is '" : "", type ? type : "", type ? "': " : "",
+                    classes->first[0] && !ours ? classes->first : type);
+  if( ours && !classes->of_family[family] )
+    return ner_fail(err, NER_ERROR,
+                    "%s: model_type is '%.40s' but architectures '%.60s'" NER_GET_ANEW, what,
+                    config_families[family].type, classes->first);
+  if( classes->other_classifier[0] && !classes->token_classifier )
+    return ner_fail(err, NER_ERROR,
+                    "%s: architectures '%.60s' label whole texts; a token classification model is "
+                    "needed",
+                    what, classes->other_classifier);
+  return NER_OK;
+}
+
 static int get_architecture(struct ner_json *json, const char *what, struct ner_config *config,
                             struct ner_err *err) {
-  static const struct {
-    const char *class, *type;
-    enum ner_architecture architecture;
-  } known[] = {{"DistilBertForTokenClassification", "distilbert", NER_DISTILBERT},
-               {"BertForTokenClassification", "bert", NER_BERT}};
-  char *class = NULL, *type = NULL;
-  bool found = false;
-  int rc = ner_json_string(json, "$.model_type", &type, err);
-  if( rc == NER_OK ) rc = ner_json_string(json, "$.architectures[0]", &class, err);
-  for( size_t i = 0; i < 2 && rc == NER_OK; i++ )
-    if( (class || type) && (!class || strcmp(class, known[i].class) == 0) &&
-        (!type || strcmp(type, known[i].type) == 0) ) {
-      config->architecture = known[i].architecture;
-      found = true;
-    }
-  if( rc == NER_OK && !found )
-    rc = ner_fail(err, NER_ERROR,
-                  "%s: model_type is '%.40s' and architectures '%.60s'; a "
-                  "DistilBertForTokenClassification or BertForTokenClassification is needed",
-                  what, type ? type : "(missing)", class ? class : "(missing)");
-  NER_FREE(class);
+  struct config_classes classes = {.first = ""};
+  char *type = NULL;
+  int family = -1, rc = ner_json_string(json, "$.model_type", &type, err);
+  if( rc == NER_OK && ner_json_type_at(json, "$.architectures") == NER_JSON_ARRAY )
+    rc = ner_json_each(json, "$.architectures", config_on_class, &classes, err);
+  if( rc == NER_OK ) {
+    family = config_find_family(type, &classes);
+    rc = config_check_family(type, &classes, what, family, err);
+  }
+  if( rc == NER_OK ) config->architecture = config_families[family].architecture;
   NER_FREE(type);
   return rc;
 }
@@ -91,12 +162,11 @@ static int get_sizes(struct ner_json *json, const char *what, struct ner_config 
   double eps = 1e-12; /* hard-coded in DistilBERT, and BERT's default */
   int64_t types = 2;
   int rc;
-  if( (rc =
-           get_int(json, what, bert ? "hidden_size" : "dim", 1, NER_MAX_HIDDEN, &c->hidden, err)) ||
-      (rc = get_int(json, what, bert ? "num_hidden_layers" : "n_layers", 0, NER_MAX_LAYERS,
-                    &c->layers, err)) ||
-      (rc = get_int(json, what, bert ? "num_attention_heads" : "n_heads", 1, c->hidden, &c->heads,
-                    err)) ||
+  if( (rc = get_size(json, what, c, "dim", "hidden_size", 1, NER_MAX_HIDDEN, &c->hidden, err)) ||
+      (rc = get_size(json, what, c, "n_layers", "num_hidden_layers", 0, NER_MAX_LAYERS, &c->layers,
+                     err)) ||
+      (rc = get_size(json, what, c, "n_heads", "num_attention_heads", 1, c->hidden, &c->heads,
+                     err)) ||
       (rc = get_int(json, what, bert ? "intermediate_size" : "hidden_dim", 1, NER_MAX_FFN, &c->ffn,
                     err)) ||
       (rc = get_int(json, what, "vocab_size", 1, NER_MAX_VOCAB, &c->vocab_size, err)) ||
@@ -112,21 +182,46 @@ static int get_sizes(struct ner_json *json, const char *what, struct ner_config 
                       (long long)types, NER_MAX_TYPES);
     c->type_vocab = (int32_t)types;
   }
-  /* A double beyond float's range must not be converted. */
-  c->norm_eps = eps > 0 && eps < 1 ? (float)eps : 0;
   c->max_tokens = c->max_positions;
-  return check_config(c, what, err);
+  return check_config(c, eps, what, err);
+}
+
+/* transformers' names for the two forms of GELU (activations.py). */
+static int get_activation(struct ner_json *json, const char *what, struct ner_config *c,
+                          struct ner_err *err) {
+  static const struct {
+    const char *name;
+    enum ner_activation activation;
+  } known[] = {{"gelu", NER_GELU},
+               {"gelu_python", NER_GELU},
+               {"gelu_new", NER_GELU_TANH},
+               {"gelu_fast", NER_GELU_TANH},
+               {"gelu_pytorch_tanh", NER_GELU_TANH}};
+  const char *key = c->architecture == NER_BERT ? "hidden_act" : "activation";
+  char path[64], *name;
+  int rc;
+  snprintf(path, sizeof path, "$.%s", key);
+  if( (rc = ner_json_string(json, path, &name, err)) ) return rc;
+  if( name ) {
+    size_t i = 0, n = sizeof known / sizeof *known;
+    while( i < n && strcmp(name, known[i].name) != 0 ) i++;
+    if( i < n )
+      c->activation = known[i].activation;
+    else
+      rc = ner_fail(err, NER_ERROR,
+                    "%s: %s is '%.60s'; only 'gelu', 'gelu_python', 'gelu_new', 'gelu_fast' and "
+                    "'gelu_pytorch_tanh' are supported",
+                    what, key, name);
+  }
+  NER_FREE(name);
+  return rc;
 }
 
 /* What would make the forward pass another one. */
-static int check_variants(struct ner_json *json, const char *what, const struct ner_config *c,
-                          struct ner_err *err) {
-  const char *activation = c->architecture == NER_BERT ? "hidden_act" : "activation";
+static int check_variants(struct ner_json *json, const char *what, struct ner_err *err) {
   bool decoder = false;
   int rc;
-  /* "gelu" is the erf one; "gelu_new" and others are approximations of it. */
-  if( (rc = only_string(json, what, activation, "gelu", err)) ||
-      (rc = only_string(json, what, "position_embedding_type", "absolute", err)) ||
+  if( (rc = only_string(json, what, "position_embedding_type", "absolute", err)) ||
       (rc = ner_json_bool(json, "$.is_decoder", &decoder, err)) )
     return rc;
   if( decoder )
@@ -164,13 +259,28 @@ static int set_label(void *arg, const struct ner_json_item *item, struct ner_err
   return ner_labels_set(walk->model, i, item->string, item->n_string, walk->what, err);
 }
 
+/* label2id: {"O": 0, "B-PER": 1}, where nothing else names the labels. */
+static int set_inverted_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct label_walk *walk = arg;
+  if( item->type != NER_JSON_INTEGER || !item->key )
+    return ner_fail(err, NER_ERROR,
+                    "%s: label2id has a member that is not of the form \"O\": 0" NER_GET_ANEW,
+                    walk->what);
+  return ner_labels_set(walk->model, item->integer, item->key, item->n_key, walk->what, err);
+}
+
 static int get_labels(struct ner_json *json, const char *what, struct ner_model *model,
                       struct ner_err *err) {
   struct label_walk walk = {.model = model, .what = what};
-  int rc = ner_json_each(json, "$.id2label", count_label, &walk, err);
+  const char *path = "$.id2label";
+  int rc = ner_json_each(json, path, count_label, &walk, err);
+  if( rc == NER_OK && walk.n == 0 )
+    rc = ner_json_each(json, path = "$.label2id", count_label, &walk, err);
   if( rc || walk.n == 0 ) return rc;
   if( (rc = ner_labels_new(model, walk.n, what, err)) ||
-      (rc = ner_json_each(json, "$.id2label", set_label, &walk, err)) )
+      (rc = ner_json_each(json, path,
+                          strcmp(path, "$.id2label") == 0 ? set_label : set_inverted_label, &walk,
+                          err)) )
     return rc;
   return ner_labels_finish(model, what, err);
 }
@@ -178,11 +288,12 @@ static int get_labels(struct ner_json *json, const char *what, struct ner_model 
 int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
                        struct ner_err *err) {
   struct ner_json *json;
-  int rc = ner_json_open(text, n_bytes, what, &json, err);
+  int rc = ner_json_open_python(text, n_bytes, what, &json, err);
   if( rc ) return rc;
   if( (rc = get_architecture(json, what, &model->config, err)) == NER_OK &&
       (rc = get_sizes(json, what, &model->config, err)) == NER_OK &&
-      (rc = check_variants(json, what, &model->config, err)) == NER_OK )
+      (rc = get_activation(json, what, &model->config, err)) == NER_OK &&
+      (rc = check_variants(json, what, err)) == NER_OK )
     rc = get_labels(json, what, model, err);
   ner_json_close(json);
   return rc;
@@ -203,13 +314,13 @@ char *ner_config_to_own(const struct ner_model *model) {
   snprintf(text, n,
            "{\"architecture\":\"%s\",\"layers\":%d,\"hidden\":%d,\"heads\":%d,\"ffn\":%d,"
            "\"vocab_size\":%d,\"max_positions\":%d,\"type_vocab\":%d,\"max_tokens\":%d,"
-           "\"norm_eps\":%s,\"labels\":%s,\"clean_text\":%s,\"split_cjk\":%s,"
+           "\"norm_eps\":%s,\"activation\":\"%s\",\"labels\":%s,\"clean_text\":%s,\"split_cjk\":%s,"
            "\"strip_accents\":%s,\"lowercase\":%s}\n",
            ner_architecture_name(c->architecture), c->layers, c->hidden, c->heads, c->ffn,
            c->vocab_size, c->max_positions, c->type_vocab, c->max_tokens,
-           ner_print_number(c->norm_eps, 9, eps), model->labels_json, json_bool(rules->clean_text),
-           json_bool(rules->split_cjk), json_bool(rules->strip_accents),
-           json_bool(rules->lowercase));
+           ner_print_number(c->norm_eps, 9, eps), ner_activation_name(c->activation),
+           model->labels_json, json_bool(rules->clean_text), json_bool(rules->split_cjk),
+           json_bool(rules->strip_accents), json_bool(rules->lowercase));
   return text;
 }
 
@@ -227,6 +338,20 @@ static int own_labels(struct ner_json *json, const char *what, struct ner_model 
   if( rc == NER_OK ) rc = ner_labels_new(model, walk.n, what, err);
   if( rc == NER_OK ) rc = ner_json_each(json, "$.labels", set_own_label, &walk, err);
   return rc ? rc : ner_labels_finish(model, what, err);
+}
+
+/* Files of version 1 state none: their models all have the exact form. */
+static int own_activation(struct ner_json *json, const char *what, struct ner_config *c,
+                          struct ner_err *err) {
+  char *name;
+  int rc = ner_json_string(json, "$.activation", &name, err);
+  if( rc == NER_OK && name && strcmp(name, ner_activation_name(NER_GELU_TANH)) == 0 )
+    c->activation = NER_GELU_TANH;
+  else if( rc == NER_OK && name && strcmp(name, ner_activation_name(NER_GELU)) != 0 )
+    rc = ner_fail(err, NER_ERROR, "%s: activation is '%.40s'; only gelu and gelu_new are known",
+                  what, name);
+  NER_FREE(name);
+  return rc;
 }
 
 static int own_sizes(struct ner_json *json, const char *what, struct ner_config *c,
@@ -253,8 +378,7 @@ static int own_sizes(struct ner_json *json, const char *what, struct ner_config 
       (rc = get_int(json, what, "type_vocab", 0, NER_MAX_TYPES, &c->type_vocab, err)) ||
       (rc = ner_json_real(json, "$.norm_eps", &eps, err)) )
     return rc;
-  c->norm_eps = eps > 0 && eps < 1 ? (float)eps : 0;
-  return check_config(c, what, err);
+  return (rc = own_activation(json, what, c, err)) ? rc : check_config(c, eps, what, err);
 }
 
 int ner_config_from_own(const char *text, size_t n_bytes, const char *what, struct ner_model *model,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/file.h"
+#include "model/file_type.h"
 
 /* true, false or not stated. */
 enum { NO, YES, UNSTATED };
@@ -38,10 +39,10 @@ static int get_bool(struct ner_json *json, const char *path, int *out, struct ne
 static int open_json(const char *path, struct ner_json **out, struct ner_err *err) {
   char *text;
   size_t n;
-  int rc = ner_file_read(path, NER_MAX_TEXT_BYTES, &text, &n, err);
+  int rc = ner_read_text(path, &text, &n, err);
   *out = NULL;
   if( rc ) return rc;
-  rc = ner_json_open(text, n, path, out, err);
+  rc = ner_json_open_python(text, n, path, out, err);
   NER_FREE(text);
   return rc;
 }
@@ -143,7 +144,7 @@ static int read_json(struct source *src, struct ner_err *err) {
 static int read_vocab_txt(struct source *src, struct ner_err *err) {
   char *text;
   size_t n;
-  int rc = ner_file_read(src->vocab_path, NER_MAX_TEXT_BYTES, &text, &n, err);
+  int rc = ner_read_text(src->vocab_path, &text, &n, err);
   if( rc ) return rc;
   rc = ner_vocab_from_lines(text, n, src->vocab_path, &src->vocab, err);
   NER_FREE(text);

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "model/shards.h"
 
 /* Where each architecture keeps a layer's parts. */
 struct names {
@@ -34,7 +35,7 @@ static const struct names names_of[] = {
 
 struct loader {
   struct ner_model *model;
-  struct ner_safetensors *file;
+  struct ner_shards shards;
   const struct names *names;
   struct ner_err *err;
   float *scratch; /* [cap_scratch] one whole matrix, row-major f32 */
@@ -62,25 +63,26 @@ static const char *describe(const struct ner_tensor *t, char *out, size_t n_out)
 
 /* Reads the tensor PREFIX.part.kind of [rows, cols], or [rows] when cols is 0. */
 static int want(struct loader *l, const char *part, const char *kind, int64_t rows, int64_t cols,
-                const struct ner_tensor **out) {
-  const char *file = ner_safetensors_name(l->file);
+                struct ner_shard_tensor **out) {
+  struct ner_shard_tensor *shard;
   char name[160], found[120], expected[48];
   const struct ner_tensor *t;
   snprintf(name, sizeof name, "%s%s%s.%s", l->prefix, *l->prefix ? "." : "", part, kind);
-  t = ner_safetensors_find(l->file, name);
-  if( !t ) {
+  shard = ner_shards_find(&l->shards, name);
+  if( !shard ) {
     /* LayerNorm.gamma and .beta: what weight and bias were called before 2019. */
     char old[176];
     snprintf(old, sizeof old, "%s%s%s.%s", l->prefix, *l->prefix ? "." : "", part,
              strcmp(kind, "weight") == 0 ? "gamma" : "beta");
     if( strlen(part) >= 9 && strcmp(part + strlen(part) - 9, "LayerNorm") == 0 )
-      t = ner_safetensors_find(l->file, old);
+      shard = ner_shards_find(&l->shards, old);
   }
-  if( !t )
+  if( !shard )
     return ner_fail(l->err, NER_ERROR,
                     "%s: tensor %s is missing; config.json and the weights must come from the "
                     "same token classification model",
-                    file, name);
+                    l->model->path, name);
+  t = shard->tensor;
   if( cols )
     snprintf(expected, sizeof expected, "%lld,%lld", (long long)rows, (long long)cols);
   else
@@ -90,31 +92,35 @@ static int want(struct loader *l, const char *part, const char *kind, int64_t ro
     return ner_fail(l->err, NER_ERROR,
                     "%s: tensor %s is %s, but config.json asks for [%s]; both must come from the "
                     "same model",
-                    file, name, describe(t, found, sizeof found), expected);
-  if( t->dtype != NER_DTYPE_F32 && t->dtype != NER_DTYPE_F16 && t->dtype != NER_DTYPE_BF16 )
+                    ner_safetensors_name(shard->file), name, describe(t, found, sizeof found),
+                    expected);
+  if( t->dtype != NER_DTYPE_F32 && t->dtype != NER_DTYPE_F16 && t->dtype != NER_DTYPE_BF16 &&
+      t->dtype != NER_DTYPE_F64 )
     return ner_fail(l->err, NER_ERROR,
-                    "%s: tensor %s is %s; only F32, F16 and BF16 weights can be read", file, name,
-                    describe(t, found, sizeof found));
-  *out = t;
-  return ner_safetensors_read(l->file, t, l->err);
+                    "%s: tensor %s is %s; only F32, F16 and BF16 (and F64) weights can be read",
+                    ner_safetensors_name(shard->file), name, describe(t, found, sizeof found));
+  shard->used = true;
+  *out = shard;
+  return ner_safetensors_read(shard->file, t, l->err);
 }
 
 /* All of it as floats; it cannot be asked for again. */
-static void take(struct loader *l, const struct ner_tensor *t, float *out) {
+static void take(const struct ner_shard_tensor *shard, float *out) {
+  const struct ner_tensor *t = shard->tensor;
   ner_tensor_to_f32(t, 0, t->n_bytes / ner_dtype_bytes(t->dtype), out);
-  ner_safetensors_forget(l->file, t);
+  ner_safetensors_forget(shard->file, t);
 }
 
 /* A vector of n floats, in a block of its own (zero padded to whole panels). */
 static int load_vector(struct loader *l, const char *part, const char *kind, int32_t n,
                        const float **out) {
-  const struct ner_tensor *t;
+  struct ner_shard_tensor *t;
   float *values;
   int rc = want(l, part, kind, n, 0, &t);
   if( rc ) return rc;
   values = ner_model_block(l->model, ner_round_up((size_t)n, NER_PANEL), sizeof *values);
   if( !values ) return ner_fail_nomem(l->err);
-  take(l, t, values);
+  take(t, values);
   *out = values;
   return NER_OK;
 }
@@ -151,14 +157,14 @@ static int pack(struct loader *l, int32_t n_out, int32_t n_in, enum ner_precisio
 
 static int load_linear(struct loader *l, const char *part, int32_t n_out, int32_t n_in,
                        enum ner_precision precision, struct ner_linear *out) {
-  const struct ner_tensor *t;
+  struct ner_shard_tensor *t;
   const float *bias;
   int rc;
   if( (rc = want(l, part, "weight", n_out, n_in, &t)) ||
       (rc = load_vector(l, part, "bias", n_out, &bias)) ||
       (rc = reserve(l, (size_t)n_out * (size_t)n_in)) )
     return rc;
-  take(l, t, l->scratch);
+  take(t, l->scratch);
   return pack(l, n_out, n_in, precision, bias, out);
 }
 
@@ -171,13 +177,13 @@ static int load_qkv(struct loader *l, struct ner_linear *out) {
   float *bias = ner_model_block(l->model, ner_round_up(3 * hidden, NER_PANEL), sizeof *bias);
   if( !bias ) return ner_fail_nomem(l->err);
   for( size_t i = 0; i < 3; i++ ) {
-    const struct ner_tensor *w, *b;
+    struct ner_shard_tensor *w, *b;
     int rc;
     if( (rc = want(l, parts[i], "weight", c->hidden, c->hidden, &w)) ||
         (rc = want(l, parts[i], "bias", c->hidden, 0, &b)) || (rc = reserve(l, 3 * square)) )
       return rc;
-    take(l, w, l->scratch + i * square);
-    take(l, b, bias + i * hidden);
+    take(w, l->scratch + i * square);
+    take(b, bias + i * hidden);
   }
   for( size_t i = 0; i < square; i++ ) l->scratch[i] *= scale;
   for( size_t i = 0; i < hidden; i++ ) bias[i] *= scale;
@@ -213,20 +219,35 @@ static float quantise_row(const float *row, int32_t n, int8_t *q) {
   return scale;
 }
 
+/* F64 gains nothing over F32 and takes twice the memory. */
+static int narrow_word_embeddings(struct loader *l, const struct ner_shard_tensor *shard) {
+  struct ner_embedding *word = &l->model->weights.word;
+  uint64_t n = shard->tensor->n_bytes / ner_dtype_bytes(NER_DTYPE_F64);
+  float *values = ner_model_block(l->model, n, sizeof *values);
+  if( !values ) return ner_fail_nomem(l->err);
+  take(shard, values);
+  word->dtype = NER_DTYPE_F32;
+  word->data = (const unsigned char *)values;
+  return NER_OK;
+}
+
 static int load_word_embeddings(struct loader *l) {
   const struct ner_config *c = &l->model->config;
   struct ner_embedding *word = &l->model->weights.word;
   const size_t rows = (size_t)c->vocab_size, width = (size_t)c->hidden;
   const struct ner_tensor *t;
+  struct ner_shard_tensor *shard;
   int8_t *q;
   float *scale;
-  int rc = want(l, "word_embeddings", "weight", c->vocab_size, c->hidden, &t);
+  int rc = want(l, "word_embeddings", "weight", c->vocab_size, c->hidden, &shard);
   if( rc ) return rc;
+  t = shard->tensor;
   word->rows = c->vocab_size;
   word->width = c->hidden;
   word->dtype = t->dtype;
   word->data = t->data;
-  if( l->model->precision != NER_PRECISION_INT8 ) return NER_OK;
+  if( l->model->precision != NER_PRECISION_INT8 )
+    return t->dtype == NER_DTYPE_F64 ? narrow_word_embeddings(l, shard) : NER_OK;
   if( (rc = reserve(l, width)) ) return rc;
   q = ner_model_block(l->model, (uint64_t)rows * width, 1);
   scale = ner_model_block(l->model, rows, sizeof *scale);
@@ -244,7 +265,7 @@ static int load_word_embeddings(struct loader *l) {
 static int load_positions(struct loader *l) {
   const struct ner_config *c = &l->model->config;
   const size_t rows = (size_t)c->max_positions, width = (size_t)c->hidden;
-  const struct ner_tensor *positions, *types;
+  struct ner_shard_tensor *positions, *types;
   float *table;
   int rc = want(l, "position_embeddings", "weight", c->max_positions, c->hidden, &positions);
   if( rc == NER_OK && c->architecture == NER_BERT )
@@ -253,9 +274,9 @@ static int load_positions(struct loader *l) {
   if( rc ) return rc;
   table = ner_model_block(l->model, (uint64_t)rows * width, sizeof *table);
   if( !table ) return ner_fail_nomem(l->err);
-  take(l, positions, table);
+  take(positions, table);
   if( c->architecture == NER_BERT ) {
-    ner_tensor_to_f32(types, 0, width, l->scratch);
+    ner_tensor_to_f32(types->tensor, 0, width, l->scratch);
     for( size_t i = 0; i < rows; i++ )
       for( size_t k = 0; k < width; k++ ) table[i * width + k] += l->scratch[k];
   }
@@ -273,10 +294,12 @@ static int load_embeddings(struct loader *l) {
 
 /* Labels without names are as many as the classifier has rows. */
 static int number_labels(struct loader *l) {
-  const struct ner_tensor *t = ner_safetensors_find(l->file, "classifier.weight");
-  if( l->model->config.n_labels > 0 || !t || t->rank != 2 ) return NER_OK;
-  return ner_labels_number(l->model, t->shape[0] > NER_MAX_LABELS ? 0 : (int64_t)t->shape[0],
-                           ner_safetensors_name(l->file), l->err);
+  const struct ner_shard_tensor *shard = ner_shards_find(&l->shards, "classifier.weight");
+  uint64_t n;
+  if( l->model->config.n_labels > 0 || !shard || shard->tensor->rank != 2 ) return NER_OK;
+  n = shard->tensor->shape[0];
+  return ner_labels_number(l->model, n > NER_MAX_LABELS ? 0 : (int64_t)n,
+                           ner_safetensors_name(shard->file), l->err);
 }
 
 /* Tensors nobody asked for are ignored (poolers, position_ids), but a layer beyond the
@@ -286,11 +309,11 @@ static int check_no_more_layers(struct loader *l) {
   char layer[64], name[160];
   snprintf(layer, sizeof layer, l->names->layer, c->layers);
   snprintf(name, sizeof name, "%s.%s.weight", layer, l->names->q);
-  if( !ner_safetensors_find(l->file, name) ) return NER_OK;
+  if( !ner_shards_find(&l->shards, name) ) return NER_OK;
   return ner_fail(l->err, NER_ERROR,
                   "%s: has tensor %s, but config.json asks for only %d layers; both must come "
                   "from the same model",
-                  ner_safetensors_name(l->file), name, c->layers);
+                  l->model->path, name, c->layers);
 }
 
 static int load_all(struct loader *l) {
@@ -306,21 +329,36 @@ static int load_all(struct loader *l) {
   return load_linear(l, "classifier", c->n_labels, c->hidden, NER_PRECISION_F32, &w->classifier);
 }
 
-int ner_weights_from_hf(const char *path, const struct ner_cancel *cancel, struct ner_model *model,
+/* Names what was not used, for ner_debug(): a CRF on top, say, that the answers do without. */
+static int note_ignored(struct loader *l) {
+  int rc = NER_OK;
+  for( size_t i = 0; i < l->shards.n_tensors && rc == NER_OK; i++ )
+    if( !l->shards.tensor[i].used )
+      rc = ner_json_append(&l->model->ignored_json, l->shards.tensor[i].tensor->name, l->err);
+  return rc;
+}
+
+int ner_weights_from_hf(const char *dir, const struct ner_cancel *cancel, struct ner_model *model,
                         struct ner_err *err) {
   const struct ner_config *c = &model->config;
   struct loader l = {.model = model, .names = &names_of[c->architecture], .err = err};
-  int rc = ner_safetensors_open(path, &model->storage->file, err);
-  if( rc ) return rc;
-  l.file = model->storage->file;
-  ner_safetensors_set_cancel(l.file, cancel);
-  model->weights.layer = ner_calloc((size_t)c->layers, sizeof *model->weights.layer);
-  rc = model->weights.layer ? load_all(&l) : ner_fail_nomem(err);
-  NER_FREE(l.scratch);
-  if( rc == NER_OK ) rc = ner_safetensors_settle(l.file, err);
-  if( rc == NER_OK && model->precision == NER_PRECISION_INT8 ) {
-    ner_safetensors_close(l.file); /* nothing points into it */
-    model->storage->file = NULL;
+  int rc = ner_shards_open(dir, &l.shards, err);
+  for( size_t i = 0; i < l.shards.n_files; i++ )
+    ner_safetensors_set_cancel(l.shards.file[i], cancel);
+  if( rc == NER_OK ) {
+    model->weights.layer = ner_calloc((size_t)c->layers, sizeof *model->weights.layer);
+    rc = model->weights.layer ? load_all(&l) : ner_fail_nomem(err);
   }
+  NER_FREE(l.scratch);
+  for( size_t i = 0; rc == NER_OK && i < l.shards.n_files; i++ )
+    rc = ner_safetensors_settle(l.shards.file[i], err);
+  if( rc == NER_OK ) rc = note_ignored(&l);
+  if( rc == NER_OK &&
+      model->precision != NER_PRECISION_INT8 ) { /* int8: nothing is used in place */
+    ner_model_take_files(model, l.shards.file, l.shards.n_files);
+    l.shards.file = NULL;
+    l.shards.n_files = 0;
+  }
+  ner_shards_reset(&l.shards);
   return rc;
 }

@@ -6,8 +6,10 @@
 **       one file:         one_file.c (config.c for the configuration)
 **       embedded bytes:   bundled.c, then one_file.c
 **     labels.c          label names and their parts
+**     shards.c          a directory's weights, in one file or several
 **     safetensors.c     the container, read and checked; safetensors_write.c writes it
 **     json.c            JSON, through SQLite
+**     file_type.c       what a file is that is none of these
 **     model.c           what they fill: struct ner_model, its memory, its names
 **
 ** Each file uses only those below it. A reader fills a model step by step: configuration and
@@ -38,8 +40,9 @@
 
 /* What a model's pointers point into. */
 struct ner_storage {
-  struct ner_safetensors *file; /* kept open: tensors are used in place */
-  void **block;                 /* [n_blocks] from ner_aligned_alloc */
+  struct ner_safetensors **file; /* [n_files] kept open: tensors are used in place */
+  size_t n_files;
+  void **block; /* [n_blocks] from ner_aligned_alloc */
   size_t n_blocks, cap_blocks;
 };
 
@@ -49,6 +52,9 @@ struct ner_storage {
 int ner_model_new(const char *path, struct ner_model **out, struct ner_err *err);
 /* n * size bytes, 64-byte aligned, zeroed, owned by the model. NULL: no memory. */
 void *ner_model_block(struct ner_model *model, uint64_t n, size_t size);
+
+/* Gives the model files [n] (an array from ner_alloc) to keep. */
+void ner_model_take_files(struct ner_model *model, struct ner_safetensors **file, size_t n);
 
 /* ---- labels.c ---- */
 
@@ -84,7 +90,7 @@ int ner_tokenizer_from_hf(const char *dir, struct ner_model *model, struct ner_e
 
 /* ---- hf_weights.c: weights of a directory, packed (precision F32 or INT8) ---- */
 
-int ner_weights_from_hf(const char *path, const struct ner_cancel *cancel, struct ner_model *model,
+int ner_weights_from_hf(const char *dir, const struct ner_cancel *cancel, struct ner_model *model,
                         struct ner_err *err);
 
 /* ---- one_file.c: the file that ner_convert writes ---- */

@@ -11,6 +11,7 @@
 #include "model/json.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <utf8proc.h>
 #include <sqlite3ext.h>
@@ -143,24 +144,68 @@ static int check_valid(struct ner_json *json, struct ner_err *err) {
   return rc;
 }
 
-int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
-                  struct ner_err *err) {
+/* Python's three literals, and numbers that SQLite reads as an infinity. */
+static const struct json_literal {
+  const char *name;
+  size_t n_name;
+  const char *number;
+} json_literals[] = {{"NaN", 3, "9e999"}, {"Infinity", 8, "9e999"}};
+
+static bool json_is_name(int c) {
+  return ner_ascii_alnum((char)c) || c == '_' || c == '.' || c == '+';
+}
+
+/* The literal that begins at s, with its sign left behind; NULL: none does. */
+static const struct json_literal *json_literal_at(const char *text, const char *s,
+                                                  const char *end) {
+  if( s > text && json_is_name((unsigned char)s[-1]) ) return NULL;
+  for( size_t i = 0; i < sizeof json_literals / sizeof *json_literals; i++ ) {
+    const struct json_literal *literal = &json_literals[i];
+    if( (size_t)(end - s) < literal->n_name || memcmp(s, literal->name, literal->n_name) != 0 )
+      continue;
+    s += literal->n_name;
+    return s < end && json_is_name((unsigned char)*s) ? NULL : literal;
+  }
+  return NULL;
+}
+
+/* A copy of text [n_bytes] with the literals, outside strings, replaced. */
+static char *json_replace_literals(const char *text, size_t n_bytes, size_t *n_out) {
+  const char *end = text + n_bytes;
+  char *copy = ner_alloc(n_bytes + n_bytes / 3 * 2 + 1, 1), *out = copy; /* NaN grows by two */
+  bool in_string = false;
+  if( !copy ) return NULL;
+  for( const char *s = text; s < end; ) {
+    const struct json_literal *literal = in_string ? NULL : json_literal_at(text, s, end);
+    if( literal ) {
+      size_t n = strlen(literal->number);
+      memcpy(out, literal->number, n);
+      out += n;
+      s += literal->n_name;
+      continue;
+    }
+    if( *s == '"' ) in_string = !in_string;
+    if( in_string && *s == '\\' && s + 1 < end ) *out++ = *s++;
+    *out++ = *s++;
+  }
+  *out = 0;
+  *n_out = (size_t)(out - copy);
+  return copy;
+}
+
+/* Takes `text`, from ner_alloc(), over also when it fails. */
+static int json_open(char *text, size_t n_bytes, const char *what, struct ner_json **out,
+                     struct ner_err *err) {
   const int flags =
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX;
-  struct ner_json *json;
-  int rc;
+  struct ner_json *json = ner_calloc(1, sizeof *json);
+  int rc = NER_OK;
   *out = NULL;
-#ifndef SQLITE_CORE
-  if( !sqlite3_api )
-    return ner_fail(err, NER_ERROR,
-                    "%s: no SQLite to read JSON with; load the library as an "
-                    "extension or compile it with -DSQLITE_CORE",
-                    what);
-#endif
-  if( (rc = check_text(text, n_bytes, what, err)) ) return rc;
-  json = ner_calloc(1, sizeof *json);
-  if( !json ) return ner_fail_nomem(err);
-  json->text = ner_strndup(text, n_bytes);
+  if( !json ) {
+    NER_FREE(text);
+    return ner_fail_nomem(err);
+  }
+  json->text = text;
   json->n_text = (int)n_bytes;
   json->what = ner_strndup(what, strlen(what));
   if( !json->text || !json->what )
@@ -176,6 +221,34 @@ int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner
   else
     *out = json;
   return rc;
+}
+
+static int json_check(const char *text, size_t n_bytes, const char *what, struct ner_err *err) {
+#ifndef SQLITE_CORE
+  if( !sqlite3_api )
+    return ner_fail(err, NER_ERROR,
+                    "%s: no SQLite to read JSON with; load the library as an "
+                    "extension or compile it with -DSQLITE_CORE",
+                    what);
+#endif
+  return check_text(text, n_bytes, what, err);
+}
+
+int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
+                  struct ner_err *err) {
+  int rc = json_check(text, n_bytes, what, err);
+  *out = NULL;
+  return rc ? rc : json_open(ner_strndup(text, n_bytes), n_bytes, what, out, err);
+}
+
+int ner_json_open_python(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
+                         struct ner_err *err) {
+  int rc = json_check(text, n_bytes, what, err);
+  char *copy;
+  *out = NULL;
+  if( rc ) return rc;
+  copy = json_replace_literals(text, n_bytes, &n_bytes);
+  return copy ? json_open(copy, n_bytes, what, out, err) : ner_fail_nomem(err);
 }
 
 void ner_json_close(struct ner_json *json) {
@@ -360,4 +433,36 @@ int ner_json_each_in(struct ner_json *json, const struct ner_json_item *item, ne
                      void *arg, struct ner_err *err) {
   if( item->type < NER_JSON_ARRAY ) return wrong_type(json, "$", item->type, "a container", err);
   return walk(json, item->string, (int)item->n_string, "$", fn, arg, err);
+}
+
+size_t ner_json_quote(const char *s, char *out) {
+  size_t n = 0;
+  for( const char *quote = "\"";; quote = NULL ) {
+    if( out ) out[n] = '"';
+    n++;
+    if( !quote ) return n;
+    for( ; *s; s++ ) {
+      char c[8];
+      int len;
+      if( *s == '"' || *s == '\\' )
+        len = snprintf(c, sizeof c, "\\%c", *s);
+      else if( (unsigned char)*s < 0x20 )
+        len = snprintf(c, sizeof c, "\\u%04x", (unsigned)*s);
+      else
+        len = snprintf(c, sizeof c, "%c", *s);
+      if( out ) memcpy(out + n, c, (size_t)len);
+      n += (size_t)len;
+    }
+  }
+}
+
+int ner_json_append(char **list, const char *s, struct ner_err *err) {
+  size_t n = *list ? strlen(*list) - 1 : 0; /* without the bracket at the end */
+  char *longer = NER_REALLOC(*list, n + ner_json_quote(s, NULL) + 3);
+  if( !longer ) return ner_fail_nomem(err);
+  *list = longer;
+  longer[n] = n ? ',' : '[';
+  n += 1 + ner_json_quote(s, longer + n + 1);
+  memcpy(longer + n, "]", 2);
+  return NER_OK;
 }

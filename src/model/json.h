@@ -43,8 +43,13 @@ struct ner_json_item {
   size_t n_string;
 };
 
+/* ner_json_open_python() also takes what Python's json module writes: NaN, Infinity and -Infinity.
+** They count as numbers beyond any range (1e999), so that a value that is read is refused and one
+** that nobody reads is of no account. */
 int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
                   struct ner_err *err);
+int ner_json_open_python(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
+                         struct ner_err *err);
 void ner_json_close(struct ner_json *json);
 
 /* path as in SQLite: "$.id2label", "$". A missing value is NER_JSON_MISSING.
@@ -69,6 +74,12 @@ int ner_json_each(struct ner_json *json, const char *path, ner_json_fn fn, void 
 /* The same over an item that is itself an object or array, from inside its call. */
 int ner_json_each_in(struct ner_json *json, const struct ner_json_item *item, ner_json_fn fn,
                      void *arg, struct ner_err *err);
+
+/* The UTF-8 string s as a JSON string, not terminated: returns its bytes, which are written to `out`
+** unless that is NULL. */
+size_t ner_json_quote(const char *s, char *out);
+/* Adds a string to *list, a JSON array as text (NULL: empty), to be freed with NER_FREE. */
+int ner_json_append(char **list, const char *s, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

@@ -42,40 +42,18 @@ static void take_apart(struct ner_label *label) {
   label->outside = strcmp(label->shown, "O") == 0;
 }
 
-/* Bytes of `s` as a JSON string; written to `out` unless that is NULL. */
-static size_t quote_json(const char *s, char *out) {
-  size_t n = 0;
-  for( const char *quote = "\"";; quote = NULL ) {
-    if( out ) out[n] = '"';
-    n++;
-    if( !quote ) return n;
-    for( ; *s; s++ ) {
-      char c[8];
-      int len;
-      if( *s == '"' || *s == '\\' )
-        len = snprintf(c, sizeof c, "\\%c", *s);
-      else if( (unsigned char)*s < 0x20 )
-        len = snprintf(c, sizeof c, "\\u%04x", (unsigned)*s);
-      else
-        len = snprintf(c, sizeof c, "%c", *s);
-      if( out ) memcpy(out + n, c, (size_t)len);
-      n += (size_t)len;
-    }
-  }
-}
-
 /* ["O","B-PER",...] */
 static char *labels_json(const struct ner_model *model) {
   size_t n = 3;
   char *text, *at;
   for( int32_t i = 0; i < model->config.n_labels; i++ )
-    n += quote_json(model->label[i].name, NULL) + 1;
+    n += ner_json_quote(model->label[i].name, NULL) + 1;
   at = text = ner_alloc(n, 1);
   if( !text ) return NULL;
   *at++ = '[';
   for( int32_t i = 0; i < model->config.n_labels; i++ ) {
     if( i ) *at++ = ',';
-    at += quote_json(model->label[i].name, at);
+    at += ner_json_quote(model->label[i].name, at);
   }
   *at++ = ']';
   *at = 0;

@@ -12,6 +12,10 @@ const char *ner_architecture_name(enum ner_architecture a) {
   return a == NER_BERT ? "bert" : "distilbert";
 }
 
+const char *ner_activation_name(enum ner_activation a) {
+  return a == NER_GELU_TANH ? "gelu_new" : "gelu";
+}
+
 const char *ner_precision_name(enum ner_precision p) {
   return p == NER_PRECISION_INT8 ? "int8" : p == NER_PRECISION_F32 ? "f32" : "as in the file";
 }
@@ -89,6 +93,11 @@ void *ner_model_block(struct ner_model *model, uint64_t n, size_t size) {
   return block;
 }
 
+void ner_model_take_files(struct ner_model *model, struct ner_safetensors **file, size_t n) {
+  model->storage->file = file;
+  model->storage->n_files = n;
+}
+
 void ner_model_free(struct ner_model *model) {
   struct ner_storage *storage;
   if( !model ) return;
@@ -97,11 +106,13 @@ void ner_model_free(struct ner_model *model) {
     NER_FREE(model->label[i].name);
   NER_FREE(model->label);
   NER_FREE(model->labels_json);
+  NER_FREE(model->ignored_json);
   NER_FREE(model->weights.layer);
   if( (storage = model->storage) != NULL ) {
     for( size_t i = 0; i < storage->n_blocks; i++ ) ner_aligned_free(storage->block[i]);
     NER_FREE(storage->block);
-    ner_safetensors_close(storage->file);
+    for( size_t i = 0; i < storage->n_files; i++ ) ner_safetensors_close(storage->file[i]);
+    NER_FREE(storage->file);
     NER_FREE(storage);
   }
   NER_FREE(model->path);

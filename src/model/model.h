@@ -14,6 +14,9 @@
 
 enum ner_architecture { NER_DISTILBERT, NER_BERT };
 
+/* The exact GELU, and its approximation by tanh, which transformers calls "gelu_new". */
+enum ner_activation { NER_GELU, NER_GELU_TANH };
+
 /* Read once, from config.json and tokenizer_config.json. */
 struct ner_config {
   enum ner_architecture architecture;
@@ -22,6 +25,7 @@ struct ner_config {
   int32_t max_tokens; /* tokens the model takes at once, [CLS] and [SEP] included:
                       ** min(max_positions, model_max_length) */
   float norm_eps;
+  enum ner_activation activation;
   int32_t n_labels;
 };
 
@@ -76,6 +80,7 @@ struct ner_model {
   int64_t parameters;                /* as trained */
   uint64_t n_bytes;                  /* weights in memory */
   char *path;                        /* where it came from; "(bundled)" */
+  char *ignored_json;                /* names of tensors that were not used, an array; NULL: none */
   char *labels_json;                 /* ["O","B-PER",...] */
   atomic_uint_fast64_t hash;         /* ner_model_hash() once it was computed, 0 before */
   struct ner_session *idle_sessions; /* the engine's; nothing in this room touches it */
@@ -84,6 +89,7 @@ struct ner_model {
 };
 
 const char *ner_architecture_name(enum ner_architecture a); /* "distilbert", "bert" */
+const char *ner_activation_name(enum ner_activation a);     /* "gelu", "gelu_new" */
 const char *ner_precision_name(enum ner_precision p);       /* "f32", "int8" */
 /* "f32" or "int8" (any case); an error names what there is. */
 int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_err *err);

@@ -25,9 +25,12 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/hash.h"
+#include "model/file_type.h"
 
 #define FORMAT  "sqlite-ner"
 #define VERSION "1"
+
+#define ONE_FILE_REMEDY "make the file again with ner_convert"
 
 /* A tensor of the layout and the pointer in the model that stands for it. */
 struct slot {
@@ -279,11 +282,7 @@ static int read_metadata(struct reading *r, enum ner_precision asked) {
   const char *format = ner_safetensors_metadata(r->file, "format");
   const char *version = ner_safetensors_metadata(r->file, "version");
   const char *precision = ner_safetensors_metadata(r->file, "precision");
-  if( !format || strcmp(format, FORMAT) != 0 )
-    return ner_fail(r->err, NER_ERROR,
-                    "%s: not written by ner_convert; give the model's directory (with config.json "
-                    "and vocab.txt) instead",
-                    file);
+  if( !format || strcmp(format, FORMAT) != 0 ) return ner_fail_not_converted(file, r->err);
   if( !version || strcmp(version, VERSION) != 0 )
     return ner_fail(r->err, NER_ERROR,
                     "%s: layout version '%.20s' is not known to sqlite-ner " NER_VERSION
@@ -302,19 +301,44 @@ static int read_metadata(struct reading *r, enum ner_precision asked) {
   return NER_OK;
 }
 
+static int on_ignored(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct reading *r = arg;
+  if( item->type != NER_JSON_STRING )
+    return ner_fail(err, NER_ERROR,
+                    "%s: metadata 'ignored' is not an array of names; " ONE_FILE_REMEDY,
+                    ner_safetensors_name(r->file));
+  return ner_json_append(&r->model->ignored_json, item->string, err);
+}
+
+/* The tensors that were left out when the file was written. */
+static int read_ignored(struct reading *r) {
+  const char *text = ner_safetensors_metadata(r->file, "ignored");
+  struct ner_json *json;
+  int rc;
+  if( !text ) return NER_OK;
+  if( (rc = ner_json_open(text, strlen(text), ner_safetensors_name(r->file), &json, r->err)) )
+    return rc;
+  rc = ner_json_each(json, "$", on_ignored, r, r->err);
+  ner_json_close(json);
+  return rc;
+}
+
 int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,
                         struct ner_model **out, struct ner_err *err) {
   struct reading r = {.file = file, .err = err};
   struct ner_text_rules rules = {.clean_text = true, .split_cjk = true};
-  int rc = ner_model_new(ner_safetensors_name(file), &r.model, err);
+  struct ner_safetensors **files = ner_alloc(1, sizeof *files);
+  int rc = files ? ner_model_new(ner_safetensors_name(file), &r.model, err) : ner_fail_nomem(err);
   if( rc ) {
     ner_safetensors_close(file);
+    NER_FREE(files);
     return rc;
   }
-  r.model->storage->file = file;
-  if( (rc = read_metadata(&r, precision)) || (rc = read_config(&r, &rules)) ||
-      (rc = read_vocabulary(&r, &rules)) || (rc = read_weights(&r)) ||
-      (rc = ner_safetensors_settle(file, err)) )
+  files[0] = file;
+  ner_model_take_files(r.model, files, 1);
+  if( (rc = read_metadata(&r, precision)) || (rc = read_ignored(&r)) ||
+      (rc = read_config(&r, &rules)) || (rc = read_vocabulary(&r, &rules)) ||
+      (rc = read_weights(&r)) || (rc = ner_safetensors_settle(file, err)) )
     ner_model_free(r.model);
   else
     *out = r.model;
@@ -377,8 +401,14 @@ static int print_vocabulary(const struct ner_model *model, char **out, size_t *n
 
 static int write_all(struct writing *w, struct ner_model *model, const char *target,
                      const struct ner_cancel *cancel, struct ner_err *err) {
-  const char *const metadata[] = {"format", FORMAT,      "version",
-                                  VERSION,  "precision", ner_precision_name(model->precision),
+  const char *const metadata[] = {"format",
+                                  FORMAT,
+                                  "version",
+                                  VERSION,
+                                  "precision",
+                                  ner_precision_name(model->precision),
+                                  model->ignored_json ? "ignored" : NULL,
+                                  model->ignored_json,
                                   NULL};
   char *config = ner_config_to_own(model), *vocabulary = NULL;
   size_t n_vocabulary = 0;

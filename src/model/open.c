@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "model/bundled.h"
+#include "model/file_type.h"
 #include "model/internal.h"
 
 static uint64_t linear_bytes(const struct ner_linear *w) {
@@ -38,29 +39,10 @@ static int read_config(const char *dir, struct ner_model *model, struct ner_err 
   int rc;
   if( !path ) return ner_fail_nomem(err);
   if( ner_file_kind(path) == NER_FILE_MISSING )
-    rc = ner_fail(err, NER_ERROR,
-                  "%s: lacks config.json; give a Hugging Face model directory (models/fetch.sh "
-                  "fetches one)",
-                  dir);
-  else if( (rc = ner_file_read(path, NER_MAX_TEXT_BYTES, &text, &n, err)) == NER_OK )
+    rc = ner_fail_lacks_config(dir, err);
+  else if( (rc = ner_read_text(path, &text, &n, err)) == NER_OK )
     rc = ner_config_from_hf(text, n, path, model, err);
   NER_FREE(text);
-  NER_FREE(path);
-  return rc;
-}
-
-static int read_weights(const char *dir, const struct ner_cancel *cancel, struct ner_model *model,
-                        struct ner_err *err) {
-  char *path = ner_file_join(dir, "model.safetensors");
-  int rc;
-  if( !path ) return ner_fail_nomem(err);
-  if( ner_file_kind(path) == NER_FILE_MISSING )
-    rc = ner_fail(err, NER_ERROR,
-                  "%s: lacks model.safetensors; fetch it, or save the model anew as one "
-                  "safetensors file (save_pretrained of a recent transformers)",
-                  dir);
-  else
-    rc = ner_weights_from_hf(path, cancel, model, err);
   NER_FREE(path);
   return rc;
 }
@@ -73,7 +55,7 @@ static int open_directory(const char *dir, enum ner_precision precision,
   if( rc ) return rc;
   model->precision = precision == NER_PRECISION_INT8 ? NER_PRECISION_INT8 : NER_PRECISION_F32;
   if( (rc = read_config(dir, model, err)) || (rc = ner_tokenizer_from_hf(dir, model, err)) ||
-      (rc = read_weights(dir, cancel, model, err)) )
+      (rc = ner_weights_from_hf(dir, cancel, model, err)) )
     ner_model_free(model);
   else
     *out = model;

@@ -10,9 +10,13 @@
 */
 #include "model/safetensors.h"
 
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "model/file_type.h"
 #include "model/json.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -22,8 +26,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 #define MAX_TENSORS      4096
 #define MAX_NAME_BYTES   512
 
-/* Ends every complaint about a file's inside. */
-#define REMEDY "; the file is damaged, incomplete or no safetensors file: fetch it again"
+#define REMEDY NER_FETCH_AGAIN
 
 struct record {
   struct ner_tensor tensor;
@@ -53,6 +56,7 @@ static const struct dtype {
     {"F32", 32, NER_DTYPE_F32},
     {"F16", 16, NER_DTYPE_F16},
     {"BF16", 16, NER_DTYPE_BF16},
+    {"F64", 64, NER_DTYPE_F64},
     {"I8", 8, NER_DTYPE_I8},
     {"U8", 8, NER_DTYPE_U8},
     {"I32", 32, NER_DTYPE_I32},
@@ -69,7 +73,6 @@ static const struct dtype {
     {"U16", 16, NER_DTYPE_OTHER},
     {"U32", 32, NER_DTYPE_OTHER},
     {"C64", 64, NER_DTYPE_OTHER},
-    {"F64", 64, NER_DTYPE_OTHER},
     {"I64", 64, NER_DTYPE_OTHER},
     {"U64", 64, NER_DTYPE_OTHER},
 };
@@ -180,7 +183,9 @@ static int add_tensor(struct parse *p, const struct ner_json_item *item, struct 
                     item->n_key);
   if( file->n_records == MAX_TENSORS )
     return ner_fail(err, NER_ERROR, "%s: more than %d tensors" REMEDY, file->name, MAX_TENSORS);
-  if( item->type != NER_JSON_OBJECT ) return bad_tensor(p, err, "is not described by an object");
+  if( item->type != NER_JSON_OBJECT ) /* nor is its name known to be a tensor's */
+    return ner_fail(err, NER_ERROR, "%s: a tensor is not described by an object" REMEDY,
+                    file->name);
   if( (rc = ner_json_each_in(p->json, item, on_tensor_field, p, err)) ) return rc;
   if( !p->seen_dtype || !p->seen_shape || !p->seen_offsets )
     return bad_tensor(p, err, "lacks dtype, shape or data_offsets");
@@ -261,23 +266,34 @@ static int place_tensors(struct ner_safetensors *file, const unsigned char *data
   return NER_OK;
 }
 
-/* The header's bytes are asked for once they are known to be in the file. */
+/* The file is no safetensors file. Its first bytes are in memory once they were asked for. */
+static int no_safetensors(struct ner_safetensors *file, const unsigned char *bytes, size_t n_bytes,
+                          const char *why, struct ner_err *err) {
+  size_t n = n_bytes < NER_FILE_TYPE_BYTES ? n_bytes : NER_FILE_TYPE_BYTES;
+  int rc = ner_file_read_range(&file->source, file->name, 0, n, err);
+  return rc ? rc : ner_fail_no_weights(file->name, bytes, n, why, err);
+}
+
+/* Parts of the file are asked for once they are known to be in it. A message repeats no byte of a
+** file whose header is not JSON: it may be any file at all. */
 static int parse_file(struct ner_safetensors *file, const unsigned char *bytes, size_t n_bytes,
                       struct ner_err *err) {
   struct parse p = {.file = file};
   uint64_t n_header = 0;
+  char why[64];
   int rc;
-  if( n_bytes < 8 )
-    return ner_fail(err, NER_ERROR, "%s: only %zu bytes long" REMEDY, file->name, n_bytes);
+  if( n_bytes < 8 ) {
+    snprintf(why, sizeof why, "only %zu bytes long", n_bytes);
+    return no_safetensors(file, bytes, n_bytes, why, err);
+  }
   if( (rc = ner_file_read_range(&file->source, file->name, 0, 8, err)) ) return rc;
   memcpy(&n_header, bytes, 8);
   if( n_header > MAX_HEADER_BYTES || n_header > n_bytes - 8 )
-    return ner_fail(err, NER_ERROR,
-                    "%s: announces a header of %llu bytes, which is too large for it" REMEDY,
-                    file->name, (unsigned long long)n_header);
+    return no_safetensors(file, bytes, n_bytes, "announces a header of more bytes than it can have",
+                          err);
   if( (rc = ner_file_read_range(&file->source, file->name, 8, 8 + (size_t)n_header, err)) ) return rc;
   if( n_header == 0 || bytes[8] != '{' )
-    return ner_fail(err, NER_ERROR, "%s: the header does not begin with '{'" REMEDY, file->name);
+    return no_safetensors(file, bytes, n_bytes, "the header does not begin with '{'", err);
   rc = ner_json_open((const char *)bytes + 8, (size_t)n_header, file->name, &p.json, err);
   if( rc == NER_OK ) rc = ner_json_each(p.json, "$", on_entry, &p, err);
   ner_json_close(p.json);
@@ -411,10 +427,23 @@ static float half_to_float(uint16_t h) {
   return out;
 }
 
+/* As torch converts; beyond float's range C leaves the conversion undefined. */
+static float double_to_float(const unsigned char *bytes) {
+  double value;
+  memcpy(&value, bytes, sizeof value);
+  if( value > FLT_MAX ) return value > FLT_MAX * (1 + 0x1p-25) ? INFINITY : FLT_MAX;
+  if( value < -FLT_MAX ) return value < -FLT_MAX * (1 + 0x1p-25) ? -INFINITY : -FLT_MAX;
+  return (float)value;
+}
+
 void ner_widen_f32(enum ner_dtype dtype, const unsigned char *data, uint64_t n, float *out) {
   if( n == 0 ) return;
   if( dtype == NER_DTYPE_F32 ) {
     memcpy(out, data, (size_t)n * 4);
+    return;
+  }
+  if( dtype == NER_DTYPE_F64 ) {
+    for( uint64_t i = 0; i < n; i++ ) out[i] = double_to_float(data + i * 8);
     return;
   }
   for( uint64_t i = 0; i < n; i++ ) {

@@ -18,6 +18,7 @@ enum ner_dtype {
   NER_DTYPE_F32,
   NER_DTYPE_F16,
   NER_DTYPE_BF16,
+  NER_DTYPE_F64,
   NER_DTYPE_I8,
   NER_DTYPE_U8,
   NER_DTYPE_I32,
@@ -62,7 +63,7 @@ const char *ner_safetensors_name(const struct ner_safetensors *file); /* path or
 const char *ner_dtype_name(enum ner_dtype dtype);
 size_t ner_dtype_bytes(enum ner_dtype dtype);
 
-/* Widens elements [first, first + n) of an F32, F16 or BF16 tensor to float. */
+/* Elements [first, first + n) of an F32, F16, BF16 or F64 tensor as floats. */
 void ner_tensor_to_f32(const struct ner_tensor *tensor, uint64_t first, uint64_t n, float *out);
 void ner_widen_f32(enum ner_dtype dtype, const unsigned char *data, uint64_t n, float *out);
 

@@ -598,7 +598,7 @@ static void bad_configs(void **state) {
       {false, "vocab_size\":17", "vocab_size\":18",
        "vocab.txt: holds 17 pieces, but config.json says"},
       {false, "\"gelu\"", "\"relu\"", "activation is 'relu'; only 'gelu'"},
-      {true, "\"gelu\"", "\"gelu_new\"", "hidden_act is 'gelu_new'; only 'gelu'"},
+      {true, "\"gelu\"", "\"gelu_newer\"", "hidden_act is 'gelu_newer'; only 'gelu'"},
       {true, "\"hidden_act\"", "\"position_embedding_type\":\"relative_key\",\"hidden_act\"",
        "position_embedding_type is 'relative_key'"},
       {true, "\"hidden_act\"", "\"is_decoder\":true,\"hidden_act\"", "is_decoder is true"},
