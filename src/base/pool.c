@@ -1,15 +1,18 @@
 /*
 ** pool.c - the threads of this process; see pool.h.
 **
-** A run is a crew: the caller, who has rank 0, and seats for workers. The crew
-** is published in pool.crew; sleeping workers take a seat each, call crew->fn and
-** go back to sleep. The caller does its own share and then waits for those who
-** sat down. pool.crew is also what "taken" means: whoever finds another's crew
-** there works alone rather than wait.
+** A run is a task: the caller, which has rank 0, and slots for workers. The task
+** is published in pool.task; sleeping workers take a slot each, call task->fn and
+** go back to sleep. The caller does its own share and then joins the workers that
+** took a slot. A caller that finds another's task in pool.task works alone rather than wait.
 **
 ** Everything in `pool` is guarded by pool.lock, which is held for moments only,
-** never while anybody computes. pthread_atfork takes it around fork(), so that
-** the child gets it in order.
+** never while a task computes. pthread_atfork takes it around fork(), so that
+** the child gets it unlocked and consistent.
+**
+** A callback of the calling thread may fork in the middle of a run. Only that thread exists in
+** the child, and whatever it waits for there never comes. pool.generation, which fork increments
+** in the child, tells it so wherever it waits: in pool_join() and at a team's barrier.
 */
 #define _GNU_SOURCE /* sched_getaffinity, CPU_COUNT */
 #include "base/pool.h"
@@ -22,34 +25,34 @@
 #include <string.h>
 #include <unistd.h>
 
-struct crew {
+struct pool_task {
   void (*fn)(void *arg, int rank);
   void *arg;
-  int seats, taken; /* for workers; the k-th to sit down has rank k */
+  int slots, taken; /* for workers; the k-th to take one has rank k */
   int active;       /* workers inside fn */
   unsigned generation;
-  fenv_t fenv; /* the caller's: results must not depend on which thread computed */
+  fenv_t fenv; /* the caller's: results must not depend on which thread computes them */
 };
 
 static struct {
   pthread_mutex_t lock;
-  pthread_cond_t work; /* to the workers: seats are free, or quit */
-  pthread_cond_t done; /* to the owner of the crew: the last active worker has left */
-  struct crew *crew;   /* NULL: the workers are free */
-  pthread_t *worker;   /* [n_workers] */
+  pthread_cond_t work;    /* to the workers: slots are free, or quit */
+  pthread_cond_t done;    /* to the owner of the task: the last active worker has left */
+  struct pool_task *task; /* NULL: the workers are free */
+  pthread_t *worker;      /* [n_workers] */
   size_t n_workers, cap_workers;
   bool quit;
-  unsigned generation; /* of processes: one more after each fork */
-  int n_threads;       /* 0: NER_THREADS has not been read yet */
+  atomic_uint generation; /* of processes: one more after each fork; read without the lock */
+  int n_threads;          /* 0: NER_THREADS has not been read yet */
   bool env_is_bad;
-  char env[48]; /* NER_THREADS as it stood, shortened; for the error */
+  char env[48]; /* NER_THREADS as it was, shortened; for the error */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .work = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
 
 /* --- how many ------------------------------------------------------------- */
 
-static int processors(void) {
+static int pool_processors(void) {
   long n = 0;
 #ifdef __linux__
   cpu_set_t set;
@@ -61,7 +64,7 @@ static int processors(void) {
 }
 
 /* 1..NER_POOL_MAX_THREADS in plain digits, or 0. */
-static int parse_threads(const char *s) {
+static int pool_parse_threads(const char *s) {
   int n = 0;
   if( !*s ) return 0;
   for( ; *s; s++ ) {
@@ -72,153 +75,160 @@ static int parse_threads(const char *s) {
   return n;
 }
 
-/* Settles the number of threads on first use. Lock held. */
-static void settle(void) {
+/* Reads the number of threads on first use. Lock held. */
+static void pool_read_environment(void) {
   const char *env;
   if( pool.n_threads ) return;
   env = getenv("NER_THREADS");
-  pool.n_threads = env ? parse_threads(env) : processors();
+  pool.n_threads = env ? pool_parse_threads(env) : pool_processors();
   pool.env_is_bad = pool.n_threads == 0;
   if( pool.env_is_bad ) {
     ner_format(pool.env, sizeof pool.env, "%s", env);
-    pool.n_threads = processors();
+    pool.n_threads = pool_processors();
   }
 }
 
 /* --- fork ----------------------------------------------------------------- */
 
-static void before_fork(void) {
+static void pool_before_fork(void) {
   pthread_mutex_lock(&pool.lock);
 }
-static void after_fork_parent(void) {
+static void pool_after_fork_parent(void) {
   pthread_mutex_unlock(&pool.lock);
 }
 
-/* Only the forking thread lives on in the child: there are no workers, and the
-** condition variables still count sleepers that are gone, so they begin anew. */
-static void after_fork_child(void) {
+/* Only the forking thread exists in the child: there are no workers, and the
+** condition variables still count sleepers that are gone, so they are initialised again. */
+static void pool_after_fork_child(void) {
   pool.n_workers = 0;
-  pool.crew = NULL;
+  pool.task = NULL;
   pool.quit = false;
-  pool.generation++;
+  atomic_fetch_add(&pool.generation, 1);
   pthread_cond_init(&pool.work, NULL);
   pthread_cond_init(&pool.done, NULL);
   pthread_mutex_unlock(&pool.lock);
 }
 
-static void watch_fork(void) {
-  pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+static void pool_watch_forks(void) {
+  pthread_atfork(pool_before_fork, pool_after_fork_parent, pool_after_fork_child);
 }
 
-/* Every way in comes through here, so that the handlers are there before the
-** first worker and before the lock is first held. */
-static void lock_pool(void) {
+/* Every public function comes through here, so that the handlers are set before the
+** first worker starts and before the lock is first held. */
+static void pool_lock(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, watch_fork);
+  pthread_once(&once, pool_watch_forks);
   pthread_mutex_lock(&pool.lock);
 }
-static void unlock_pool(void) {
+static void pool_unlock(void) {
   pthread_mutex_unlock(&pool.lock);
 }
 
 /* --- workers -------------------------------------------------------------- */
 
-static void *serve(void *unused) {
+static void *pool_serve(void *unused) {
   (void)unused;
   pthread_mutex_lock(&pool.lock);
   while( !pool.quit ) {
-    struct crew *crew = pool.crew;
+    struct pool_task *task = pool.task;
     int rank;
-    if( !crew || crew->taken == crew->seats ) {
+    if( !task || task->taken == task->slots ) {
       pthread_cond_wait(&pool.work, &pool.lock);
       continue;
     }
-    rank = ++crew->taken;
-    crew->active++;
+    rank = ++task->taken;
+    task->active++;
     pthread_mutex_unlock(&pool.lock);
-    fesetenv(&crew->fenv);
-    crew->fn(crew->arg, rank);
+    fesetenv(&task->fenv);
+    task->fn(task->arg, rank);
     pthread_mutex_lock(&pool.lock);
-    if( --crew->active == 0 ) pthread_cond_signal(&pool.done);
+    if( --task->active == 0 ) pthread_cond_signal(&pool.done);
   }
   pthread_mutex_unlock(&pool.lock);
   return NULL;
 }
 
-/* Starts workers until there are n, or as many as the system gives. They block
+/* Starts workers until there are n, or as many as the system allows. They block
 ** every signal: the host's handlers are to run on the host's threads. Lock held. */
-static void start_workers(size_t n) {
+static void pool_start_workers(size_t n) {
   sigset_t all, old;
   if( pool.n_workers >= n ) return;
   if( ner_grow((void **)&pool.worker, &pool.cap_workers, n, sizeof *pool.worker) ) return;
   sigfillset(&all);
   if( pthread_sigmask(SIG_SETMASK, &all, &old) ) return;
   while( pool.n_workers < n &&
-         pthread_create(&pool.worker[pool.n_workers], NULL, serve, NULL) == 0 )
+         pthread_create(&pool.worker[pool.n_workers], NULL, pool_serve, NULL) == 0 )
     pool.n_workers++;
   pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-/* --- crews ---------------------------------------------------------------- */
+/* --- tasks ---------------------------------------------------------------- */
 
-/* Publishes the crew with at most `wanted` seats. *size (read by workers, hence
-** set before they can begin) receives the seats given plus the caller; 1: alone. */
-static void hire(struct crew *crew, int wanted, int *size) {
+/* Publishes the task with at most `wanted` slots. *size (read by workers, hence
+** set before they can begin) receives the slots given plus the caller; 1: alone. */
+static void pool_publish(struct pool_task *task, int wanted, int *size) {
   *size = 1;
   if( wanted < 1 ) return;
-  lock_pool();
-  settle();
+  pool_lock();
+  pool_read_environment();
   if( wanted > pool.n_threads - 1 ) wanted = pool.n_threads - 1;
-  if( !pool.crew && !pool.quit && wanted > 0 ) {
-    start_workers((size_t)wanted);
+  if( !pool.task && !pool.quit && wanted > 0 ) {
+    pool_start_workers((size_t)wanted);
     if( (size_t)wanted > pool.n_workers ) wanted = (int)pool.n_workers;
-    if( wanted > 0 && fegetenv(&crew->fenv) == 0 ) {
-      crew->seats = wanted;
-      crew->generation = pool.generation;
+    if( wanted > 0 && fegetenv(&task->fenv) == 0 ) {
+      task->slots = wanted;
+      task->generation = atomic_load(&pool.generation);
       *size = 1 + wanted;
-      pool.crew = crew;
-      /* A worker that is not asleep yet looks at pool.crew before it sleeps. */
+      pool.task = task;
+      /* A worker that is not asleep yet looks at pool.task before it sleeps. */
       while( wanted-- > 0 ) pthread_cond_signal(&pool.work);
     }
   }
-  unlock_pool();
+  pool_unlock();
 }
 
-/* Waits until all have left who sat down, or (all_seats) for whom a seat was
-** made. false: this process was forked off in the middle of the run, by a
-** callback of the calling thread, and the workers' share will never come. */
-static bool dismiss(struct crew *crew, bool all_seats) {
+/* Whether this process was forked off in the middle of the run, by a callback of the calling
+** thread: the workers' share is lost. */
+static bool pool_is_lost(const struct pool_task *task) {
+  return task->slots > 0 && task->generation != atomic_load(&pool.generation);
+}
+
+/* Waits until all workers have left that took a slot, or (all_slots) one for every slot. false:
+** the task is lost. */
+static bool pool_join(struct pool_task *task, bool all_slots) {
   bool complete;
-  if( crew->seats == 0 ) return true;
-  lock_pool();
-  if( !all_seats ) crew->seats = crew->taken;
-  while( pool.generation == crew->generation && (crew->active > 0 || crew->taken < crew->seats) )
+  if( task->slots == 0 ) return true;
+  pool_lock();
+  if( !all_slots && !pool_is_lost(task) ) task->slots = task->taken;
+  while( !pool_is_lost(task) && (task->active > 0 || task->taken < task->slots) )
     pthread_cond_wait(&pool.done, &pool.lock);
-  complete = pool.generation == crew->generation;
-  if( complete ) pool.crew = NULL;
-  unlock_pool();
+  complete = !pool_is_lost(task);
+  if( complete ) pool.task = NULL;
+  pool_unlock();
   return complete;
 }
 
 /* --- runs ----------------------------------------------------------------- */
 
-struct jobs {
+struct pool_jobs {
   void (*fn)(void *arg, int job, int rank);
   void *arg;
   const struct ner_cancel *cancel;
+  const struct pool_task *task;
   unsigned n;
   atomic_uint next; /* unsigned: every thread adds one too many at the end */
-  bool stopped;     /* the caller's */
+  bool cancelled;   /* only the caller writes it */
 };
 
-static void work_off(void *arg, int rank) {
-  struct jobs *jobs = arg;
+static void pool_run_jobs(void *arg, int rank) {
+  struct pool_jobs *jobs = arg;
   unsigned job;
   while( (job = atomic_fetch_add(&jobs->next, 1)) < jobs->n ) {
     jobs->fn(jobs->arg, (int)job, rank);
-    /* Asking may cost something: not when there is nothing left to stop. */
+    if( rank == 0 && pool_is_lost(jobs->task) ) return;
+    /* Asking may be costly: it is left out when no job remains. */
     if( rank == 0 && atomic_load(&jobs->next) < jobs->n && ner_cancelled(jobs->cancel) ) {
-      jobs->stopped = true;
+      jobs->cancelled = true;
       atomic_store(&jobs->next, jobs->n);
     }
   }
@@ -226,37 +236,39 @@ static void work_off(void *arg, int rank) {
 
 int ner_pool_run(int max_threads, int n_jobs, void (*fn)(void *arg, int job, int rank), void *arg,
                  const struct ner_cancel *cancel) {
-  struct jobs jobs = {.fn = fn, .arg = arg, .cancel = cancel, .n = (unsigned)n_jobs};
-  struct crew crew = {.fn = work_off, .arg = &jobs};
+  struct pool_jobs jobs = {.fn = fn, .arg = arg, .cancel = cancel, .n = (unsigned)n_jobs};
+  struct pool_task task = {.fn = pool_run_jobs, .arg = &jobs};
   int size;
+  jobs.task = &task;
   if( n_jobs <= 0 ) return NER_OK;
-  hire(&crew, (max_threads < n_jobs ? max_threads : n_jobs) - 1, &size);
-  work_off(&jobs, 0);
-  if( !dismiss(&crew, false) ) return NER_INTERRUPT;
-  return jobs.stopped ? NER_INTERRUPT : NER_OK;
+  pool_publish(&task, (max_threads < n_jobs ? max_threads : n_jobs) - 1, &size);
+  pool_run_jobs(&jobs, 0);
+  if( !pool_join(&task, false) ) return NER_INTERRUPT;
+  return jobs.cancelled ? NER_INTERRUPT : NER_OK;
 }
 
-struct team_run {
+struct pool_team_run {
   struct ner_team team;
   void (*fn)(void *arg, struct ner_team *team, int rank);
   void *arg;
 };
 
-static void join_team(void *arg, int rank) {
-  struct team_run *run = arg;
+static void pool_run_member(void *arg, int rank) {
+  struct pool_team_run *run = arg;
   run->fn(run->arg, &run->team, rank);
 }
 
-void ner_pool_team(int max_size, void (*fn)(void *arg, struct ner_team *team, int rank),
+bool ner_pool_team(int max_size, void (*fn)(void *arg, struct ner_team *team, int rank),
                    void *arg) {
-  struct team_run run = {.team = {.size = 1}, .fn = fn, .arg = arg};
-  struct crew crew = {.fn = join_team, .arg = &run};
-  hire(&crew, max_size - 1, &run.team.size);
-  join_team(&run, 0);
-  dismiss(&crew, true);
+  struct pool_team_run run = {
+      .team = {.size = 1, .generation = atomic_load(&pool.generation)}, .fn = fn, .arg = arg};
+  struct pool_task task = {.fn = pool_run_member, .arg = &run};
+  pool_publish(&task, max_size - 1, &run.team.size);
+  pool_run_member(&run, 0);
+  return pool_join(&task, true);
 }
 
-static inline void pause_cpu(void) {
+static inline void pool_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__) || defined(__arm__)
@@ -264,10 +276,14 @@ static inline void pause_cpu(void) {
 #endif
 }
 
-/* The work between two barriers is some 10..1000 µs, too little to sleep in. But
-** when there are more runnable threads than processors, the one waited for may need
-** this very processor: after SPINS (some 20..50 µs) give it away. */
-#define SPINS 1000
+/* The work between two barriers takes some 10..1000 µs, too little to sleep. But when there are
+** more runnable threads than processors, the member waited for may need this very processor: after
+** POOL_SPINS iterations (some 20..50 µs) the thread yields it. */
+#define POOL_SPINS 1000
+
+bool ner_team_is_lost(const struct ner_team *team) {
+  return team->size > 1 && team->generation != atomic_load(&pool.generation);
+}
 
 void ner_team_wait(struct ner_team *team) {
   int round, spins = 0;
@@ -279,9 +295,11 @@ void ner_team_wait(struct ner_team *team) {
     return;
   }
   while( atomic_load_explicit(&team->round, memory_order_acquire) == round ) {
-    if( spins < SPINS ) {
+    if( spins < POOL_SPINS ) {
       spins++;
-      pause_cpu();
+      pool_pause();
+    } else if( ner_team_is_lost(team) ) {
+      return;
     } else {
       sched_yield();
     }
@@ -291,37 +309,37 @@ void ner_team_wait(struct ner_team *team) {
 /* --- settings ------------------------------------------------------------- */
 
 int ner_pool_threads(int n) {
-  lock_pool();
-  settle();
+  pool_lock();
+  pool_read_environment();
   /* Workers beyond a smaller number just go on sleeping. */
   if( n > 0 ) pool.n_threads = n > NER_POOL_MAX_THREADS ? NER_POOL_MAX_THREADS : n;
   n = pool.n_threads;
-  unlock_pool();
+  pool_unlock();
   return n;
 }
 
 int ner_pool_check(struct ner_err *err) {
   int code = NER_OK;
-  lock_pool();
-  settle();
+  pool_lock();
+  pool_read_environment();
   if( pool.env_is_bad )
     code = ner_fail(err, NER_ERROR,
                     "NER_THREADS is \"%s\"; set it to a number from 1 to %d, or unset it", pool.env,
                     NER_POOL_MAX_THREADS);
-  unlock_pool();
+  pool_unlock();
   return code;
 }
 
 void ner_pool_stop(void) {
-  lock_pool();
-  if( !pool.crew && !pool.quit ) {
+  pool_lock();
+  if( !pool.task && !pool.quit ) {
     pool.quit = true;
     pthread_cond_broadcast(&pool.work);
     while( pool.n_workers > 0 ) {
       pthread_t last = pool.worker[pool.n_workers - 1];
-      unlock_pool();
+      pool_unlock();
       pthread_join(last, NULL);
-      lock_pool();
+      pool_lock();
       pool.n_workers--;
     }
     NER_FREE(pool.worker);
@@ -331,5 +349,5 @@ void ner_pool_stop(void) {
     pool.env_is_bad = false;
     pool.quit = false;
   }
-  unlock_pool();
+  pool_unlock();
 }

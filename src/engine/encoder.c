@@ -206,7 +206,8 @@ static void encoder_feed_forward(const struct encoder_pass *p, const struct ner_
 /* All members of a team must leave at the same place: rank 0 polls before a layer's first barrier and
 ** all look after it, long before rank 0 polls again. */
 static void encoder_poll(const struct encoder_pass *p, const struct ner_cancel_signal *signal) {
-  if( signal && p->rank == 0 && !atomic_load(signal->cancelled) && ner_cancelled(signal->cancel) )
+  if( !signal || p->rank != 0 || atomic_load(signal->cancelled) ) return;
+  if( ner_cancelled(signal->cancel) || (p->team && ner_team_is_lost(p->team)) )
     atomic_store(signal->cancelled, true);
 }
 

@@ -368,7 +368,8 @@ static void run_batch_in_team(struct run *run, size_t begin, size_t end) {
   struct lane *lane = &run->lane[0];
   struct team_batch b = {lane, (int32_t)(end - begin), {run->cancel, &run->halted}};
   int32_t n_tok = lay_out(run, begin, end, lane);
-  ner_pool_team(team_size(&run->model->config, n_tok), encode_in_team, &b);
+  if( !ner_pool_team(team_size(&run->model->config, n_tok), encode_in_team, &b) )
+    atomic_store(&run->halted, true);
   if( !atomic_load(&run->halted) ) take_rows(run, begin, end, lane);
 }
 

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "engine/encoder.h"
@@ -297,6 +299,56 @@ static void free_texts(struct texts *t) {
 
 /* ---- tests ---- */
 
+/* The host's callback forks while a lone text is split over a team. The child's run ends as cancelled,
+** its next one is right; the parent's is complete. */
+struct forker {
+  pid_t pid; /* -1: not yet */
+  struct ner_model *model;
+  struct ner_output expected;
+};
+static bool fork_in_callback(void *arg) {
+  struct forker *f = arg;
+  if( f->pid == -1 ) {
+    f->pid = fork();
+    if( f->pid == 0 ) alarm(20);
+  }
+  return false;
+}
+
+static void test_fork_in_a_team(void **state) {
+  struct forker f = {.pid = -1, .model = open_large()};
+  const struct ner_cancel cancel = {fork_in_callback, &f};
+  char *text = (seed = 5, make_text(100));
+  struct ner_input input = {.utf8 = text, .n_bytes = strlen(text)};
+  struct ner_output out = {0};
+  struct ner_err err = {0};
+  int rc, status = -1;
+  (void)state;
+#if defined(__SANITIZE_THREAD__)
+  skip();
+#endif
+  ner_pool_threads(1);
+  run(f.model, &input, 1, &f.expected);
+  ner_pool_threads(3);
+  rc = ner_pipeline_run(f.model, &input, 1, &first, true, &out, &cancel, &err);
+  if( f.pid == 0 ) {
+    ner_output_free(&out);
+    if( rc != NER_INTERRUPT ) _exit(1);
+    run(f.model, &input, 1, &out);
+    assert_same(f.model, &out, &f.expected);
+    _exit(0);
+  }
+  assert_int_equal(rc, NER_OK);
+  assert_same(f.model, &out, &f.expected);
+  assert_int_equal(waitpid(f.pid, &status, 0), f.pid);
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  ner_output_free(&out);
+  ner_output_free(&f.expected);
+  free(text);
+  ner_model_unref(f.model);
+  ner_pool_stop();
+}
+
 /* On 1..max_threads threads, in calls of several sizes. */
 static void check_all_ways(struct ner_model *model, int max_threads, const size_t *steps,
                            size_t n_steps) {
@@ -490,8 +542,18 @@ static void test_interrupt(void **state) {
 /* A text beyond a megabyte is tokenised in stretches, which nobody can tell: blanks of every kind,
 ** letters of many bytes, broken UTF-8 and a word without end lie where one might be cut. */
 static void test_stretches(void **state) {
-  static const char *const pieces[] = {"Anna", "\xC3\xA9", "\xE2\x80\x83", "\xF0\x9F\x98\x80", "\xC3", "[SEP]",
-                                       "\n",   " ",        "e\xCC\x81",    "\t",               ".",    "\xE2\x80"};
+  static const char *const pieces[] = {"Anna",
+                                       "\xC3\xA9",
+                                       "\xE2\x80\x83",
+                                       "\xF0\x9F\x98\x80",
+                                       "\xC3",
+                                       "[SEP]",
+                                       "\n",
+                                       " ",
+                                       "e\xCC\x81",
+                                       "\t",
+                                       ".",
+                                       "\xE2\x80"};
   enum { MEGABYTE = 1024 * 1024, LONG = 5 * MEGABYTE / 2 };
   struct ner_model *model = open_minute();
   char *text = malloc(LONG + 16);
@@ -514,8 +576,8 @@ static void test_stretches(void **state) {
   assert_memory_equal(out.tokens.token, want.token, want.n * sizeof *want.token);
   ner_output_free(&out);
   ner_tokens_free(&want);
-  assert_int_equal(ner_pipeline_run(model, &(struct ner_input){.utf8 = text, .n_bytes = n}, 1, &first,
-                                    false, &out, &cancel, &err),
+  assert_int_equal(ner_pipeline_run(model, &(struct ner_input){.utf8 = text, .n_bytes = n}, 1,
+                                    &first, false, &out, &cancel, &err),
                    NER_INTERRUPT);
   assert_int_equal(s.asked, 1);
   ner_output_free(&out);
@@ -746,6 +808,7 @@ int main(void) {
       cmocka_unit_test(test_windows_cut_between_words),
       cmocka_unit_test(test_same_in_any_company),
       cmocka_unit_test(test_same_in_a_team),
+      cmocka_unit_test(test_fork_in_a_team),
       cmocka_unit_test(test_callers_at_once),
       cmocka_unit_test(test_nothing_to_do),
       cmocka_unit_test(test_words),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -430,6 +431,74 @@ static void test_fork_in_callback(void **state) {
   assert_int_equal(wait_for(f.pid), 0);
 }
 
+/* The same in a team: the child's barrier opens, and its team is lost. */
+struct forking_team {
+  struct forker forker;
+  bool child_saw_it;
+};
+static void meet_and_fork(void *arg, struct ner_team *team, int rank) {
+  struct forking_team *t = arg;
+  for( int i = 0; i < 200; i++ ) {
+    if( i == 100 && rank == 0 ) {
+      fork_once(&t->forker);
+      t->child_saw_it = ner_team_is_lost(team);
+    }
+    ner_team_wait(team);
+  }
+}
+
+static void test_fork_in_a_team(void **state) {
+  struct forking_team t = {.child_saw_it = false};
+  bool complete;
+  (void)state;
+#ifdef UNDER_TSAN
+  skip();
+#endif
+  ner_pool_threads(3);
+  complete = ner_pool_team(3, meet_and_fork, &t);
+  if( t.forker.is_child ) _exit(complete ? 100 : !t.child_saw_it ? 101 : child_works());
+  assert_true(complete && !t.child_saw_it);
+  assert_int_equal(wait_for(t.forker.pid), 0);
+}
+
+/* ---- a system that gives no threads ---- */
+
+/* As another user than root, for whom RLIMIT_NPROC counts: `more` threads may start. */
+static int few_threads(int more) {
+  struct tally tally = {0};
+  struct relay r = {0};
+  atomic_int n = 0;
+  struct rlimit limit = {(rlim_t)more + 1, (rlim_t)more + 1};
+  alarm(20);
+  if( setrlimit(RLIMIT_NPROC, &limit) || setuid(54321) ) return 1;
+  ner_pool_threads(8);
+  for( int i = 0; i < 3; i++ ) {
+    memset(&tally, 0, sizeof tally);
+    if( ner_pool_run(8, N_JOBS, mark, &tally, NULL) ) return 2;
+    for( int j = 0; j < N_JOBS; j++ )
+      if( tally.done[j] != 1 ) return 3;
+    atomic_store(&n, 0);
+    if( !ner_pool_team(8, count_member, &n) || atomic_load(&n) != more + 1 ) return 4;
+    if( !ner_pool_team(8, relay, &r) || atomic_load(&r.wrong) ) return 5;
+  }
+  if( ner_pool_threads(0) != 8 ) return 6;
+  ner_pool_stop();
+  return 0;
+}
+
+static void test_few_threads(void **state) {
+  (void)state;
+#ifdef UNDER_TSAN
+  skip();
+#endif
+  if( getuid() != 0 ) skip();
+  for( int more = 0; more <= 2; more++ ) {
+    pid_t pid = fork();
+    if( pid == 0 ) _exit(few_threads(more));
+    assert_int_equal(wait_for(pid), 0);
+  }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -449,6 +518,8 @@ int main(void) {
       TEST(test_resize_and_stop),
       TEST(test_fork),
       TEST(test_fork_in_callback),
+      TEST(test_fork_in_a_team),
+      TEST(test_few_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
