@@ -101,6 +101,11 @@ EMU __m512 emu_abs_ps(__m512 va) {
   EMU_OUT(f, 16, fabsf(a.f[k]));
   return out.ps;
 }
+EMU __m512 emu_sqrt_ps(__m512 va) {
+  union emu a = {.ps = va};
+  EMU_OUT(f, 16, sqrtf(a.f[k]));
+  return out.ps;
+}
 EMU __m512 emu_round_ps(__m512 va) {
   union emu a = {.ps = va};
   EMU_OUT(f, 16, nearbyintf(a.f[k]));
@@ -232,6 +237,7 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_sub_ps         emu_sub_ps
 #define _mm512_mul_ps         emu_mul_ps
 #define _mm512_div_ps         emu_div_ps
+#define _mm512_sqrt_ps        emu_sqrt_ps
 #define _mm512_max_ps         emu_max_ps
 #define _mm512_min_ps         emu_min_ps
 #define _mm512_fmadd_ps       emu_fmadd_ps

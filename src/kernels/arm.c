@@ -48,6 +48,9 @@ FN V v_mul(V a, V b) {
 FN V v_div(V a, V b) {
   return vdivq_f32(a, b);
 }
+FN V v_sqrt(V a) {
+  return vsqrtq_f32(a);
+}
 FN V v_fma(V a, V b, V c) {
   return vfmaq_f32(c, a, b);
 }
@@ -113,6 +116,7 @@ FN V v_from_i(VI i) {
 }
 
 #include "kernels/vector.h"
+#include "kernels/vector_train.h"
 
 /* Bytes without SDOT: products of 16 bits, added in pairs to 32 and in pairs again. Four
 ** columns of weights are one register. */
@@ -176,6 +180,7 @@ bool ner_kernels_neon(struct ner_kernels *table) {
   table->layer_norm = NER_ISA(layer_norm);
   table->softmax = NER_ISA(softmax);
   table->pack = NER_ISA(pack);
+  NER_ISA(fill_training)(table);
   table->quantise = NER_ISA(quantise_s8);
   return true;
 }

@@ -50,6 +50,9 @@ FN V v_mul(V a, V b) {
 FN V v_div(V a, V b) {
   return _mm256_div_ps(a, b);
 }
+FN V v_sqrt(V a) {
+  return _mm256_sqrt_ps(a);
+}
 FN V v_fma(V a, V b, V c) {
   return _mm256_fmadd_ps(a, b, c);
 }
@@ -130,6 +133,7 @@ FN V v_from_i(VI i) {
 }
 
 #include "kernels/vector.h"
+#include "kernels/vector_train.h"
 
 /* Bytes without VNNI: VPMADDUBSW multiplies unsigned by signed and saturates at 16 bits. With
 ** magnitudes up to 127 and 128 a pair of products is at most 32512 and never does; so the sign
@@ -187,6 +191,7 @@ static bool avx2_fill(struct ner_kernels *table) {
   table->layer_norm = NER_ISA(layer_norm);
   table->softmax = NER_ISA(softmax);
   table->pack = NER_ISA(pack);
+  NER_ISA(fill_training)(table);
   table->quantise = NER_ISA(quantise_s8);
   return true;
 }

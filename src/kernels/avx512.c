@@ -76,6 +76,9 @@ FN V v_exp2i(V n) {
 FN V v_div(V a, V b) {
   return _mm512_div_ps(a, b);
 }
+FN V v_sqrt(V a) {
+  return _mm512_sqrt_ps(a);
+}
 
 FN __mmask16 NER_ISA(first_lanes)(int n) {
   return (__mmask16)((1u << n) - 1);
@@ -139,6 +142,7 @@ FN V v_from_i(VI i) {
 }
 
 #include "kernels/vector.h"
+#include "kernels/vector_train.h"
 
 /* Bytes without VNNI: as on AVX2, see there. */
 struct NER_ISA(signed_weights) {
@@ -190,6 +194,7 @@ static bool avx512_fill(struct ner_kernels *table) {
   table->layer_norm = NER_ISA(layer_norm);
   table->softmax = NER_ISA(softmax);
   table->pack = NER_ISA(pack);
+  NER_ISA(fill_training)(table);
   table->quantise = NER_ISA(quantise_s8);
   return true;
 }

@@ -45,6 +45,17 @@ enum ner_epilogue {
   NER_EPILOGUE_GELU, /* x·(1+erf(x/√2))/2 */
 };
 
+/* Numbers of one step t of AdamW: m ← β1·m + (1-β1)·clip·g, v ← β2·v + (1-β2)·(clip·g)²,
+** w ← keep·w - step·m / (root·√v + eps). */
+struct ner_adamw {
+  float clip;         /* factor of the gradient */
+  float keep;         /* 1 - learning rate · weight decay */
+  float step;         /* learning rate / (1 - β1^t) */
+  float root;         /* 1 / √(1 - β2^t) */
+  float beta1, beta2; /* 0.9, 0.999 */
+  float eps;
+};
+
 /* Leading dimensions (ld...) count elements. Any m >= 1, any n >= 1, any
 ** alignment of activations; nothing outside the named elements is touched. */
 struct ner_kernels {
@@ -75,7 +86,27 @@ struct ner_kernels {
 
   /* Rows of w [n_out, n_in] as f32 weights (layout above). */
   void (*pack)(const float *w, int n_out, int n_in, int ldw, float *packed);
+
+  /* The rest is for training alone; the equations stand in training.c.
+  ** y = gelu(x) over rows of n; y may be x. */
+  void (*gelu)(const float *x, int m, int n, int ldx, float *y, int ldy);
+  /* dy *= gelu'(x). */
+  void (*gelu_grad)(const float *x, int m, int n, int ldx, float *dy, int ldd);
+  /* x [m, n] is what layer_norm normalised, residual included; dy the gradient of its result. Writes
+  ** dx, which may be dy, and adds to dgain [n] and dbias [n], row by row. */
+  void (*layer_norm_grad)(const float *x, int ldx, const float *dy, int ldd, int m, int n,
+                          const float *gain, float eps, float *dx, int lddx, float *dgain,
+                          float *dbias);
+  /* y are rows that softmax() made; dy, the gradient of y, becomes that of softmax's input. */
+  void (*softmax_grad)(const float *y, float *dy, int m, int n, int ld);
+  /* One step of AdamW over n weights with their two moments. */
+  void (*adamw)(const struct ner_adamw *step, const float *grad, size_t n, float *weight,
+                float *mean, float *square);
+  double (*sum_squares)(const float *x, size_t n);
 };
+
+/* sum_squares() adds up runs of this many in float, and the runs in double. */
+#define NER_SQUARES 4096
 
 static inline int ner_quantised_bytes(int n) {
   return (int)ner_round_up((size_t)n, 64);

@@ -26,6 +26,7 @@ bool ner_kernels_blas_load(void);
 
 /* The portable versions that other levels use as they are. */
 float ner_gelu(float x);
+void ner_kernels_training(struct ner_kernels *table); /* what only training uses */
 void ner_pack_rows(const float *w, int n_out, int n_in, int ldw, float *packed);
 
 #pragma GCC visibility pop

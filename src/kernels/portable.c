@@ -134,5 +134,6 @@ bool ner_kernels_portable(struct ner_kernels *table) {
       .softmax = portable_softmax,
       .pack = ner_pack_rows,
   };
+  ner_kernels_training(table);
   return true;
 }

@@ -10,7 +10,7 @@
 **                          accumulators fit the registers
 **   v_load v_store v_set v_add v_sub v_mul v_fma(a,b,c)=ab+c v_fnma=c-ab
 **   v_max v_min v_abs      v_max(a,b), v_min(a,b): b when a is NaN
-**   v_div(a,b)             a/b, rounded as IEEE 754 says
+**   v_div(a,b) v_sqrt(a)   a/b and √a, rounded as IEEE 754 says
 **   v_round, v_exp2i       to nearest even; 2^n for integral n in [-126,127]
 **   v_load_n(p,n,fill) v_store_n(p,v,n)   the first n < W lanes, others `fill`
 **   v_sum                  of all lanes: lane i and i + W/2 together, and so on down to one
@@ -57,10 +57,9 @@ INLINE V v_exp(V x) {
   return v_mul(y, v_exp2i(n));
 }
 
-/* x·(1+erf(x/√2))/2. With u = x², erf(x/√2)/2 = x·P(u)/Q(u) on |x| <= 5.4 (minimax fit of
-** degrees 5 and 5, error 6e-9; beyond, the true value is 1/2 to 4e-8, and so is the one at
-** 5.4). Error of the result: below 1.7e-7·max(1,|x|). */
-INLINE V v_gelu(V x) {
+/* erf(x/√2)/2 = x·P(u)/Q(u) with u = x² on |x| <= 5.4 (minimax fit of degrees 5 and 5, error 6e-9;
+** beyond, the true value is 1/2 to 4e-8, and so is the one at 5.4). */
+INLINE V v_half_erf(V x) {
   V t = v_max(v_min(x, v_set(5.4f)), v_set(-5.4f));
   V u = v_mul(t, t);
   V p = v_set(2.33867254e-8f), q = v_set(1.21659116e-6f);
@@ -74,7 +73,12 @@ INLINE V v_gelu(V x) {
   q = v_fma(q, u, v_set(2.50317961e-1f));
   p = v_fma(p, u, v_set(3.98942232e-1f));
   q = v_fma(q, u, v_set(1.0f));
-  return v_fma(x, v_div(v_mul(t, p), q), v_mul(x, v_set(0.5f)));
+  return v_div(v_mul(t, p), q);
+}
+
+/* x·(1+erf(x/√2))/2; error below 1.7e-7·max(1,|x|). */
+INLINE V v_gelu(V x) {
+  return v_fma(x, v_half_erf(x), v_mul(x, v_set(0.5f)));
 }
 
 /* How m rows are cut into tiles of at most `most`: as evenly as can be, since a tile of one

@@ -7,6 +7,7 @@
 #undef v_sub
 #undef v_mul
 #undef v_div
+#undef v_sqrt
 #undef v_fma
 #undef v_fnma
 #undef v_max
@@ -21,6 +22,7 @@
 #undef v_transpose
 #undef v_store_q
 #undef v_exp
+#undef v_half_erf
 #undef v_gelu
 #undef v_from_i
 #undef i_load

@@ -9,8 +9,10 @@ for tool in "$cc" qemu-aarch64; do
   command -v "$tool" >/dev/null || { echo "no $tool here"; exit 77; }
 done
 mkdir -p "$build/tests"
-"$cc" -std=gnu11 -O2 -fno-math-errno -ffp-contract=off -Iinclude -Isrc -Itests/plain -DNER_NO_BLAS \
-  tests/unit/test_kernels.c src/kernels/*.c src/base/base.c -static -o "$build/tests/kernels.arm" -lm -pthread
-for cpu in max cortex-a72; do
-  qemu-aarch64 -cpu $cpu "$build/tests/kernels.arm" || { echo "FAILED on $cpu"; exit 1; }
+for test in test_kernels test_kernels_train; do
+  "$cc" -std=gnu11 -O2 -fno-math-errno -ffp-contract=off -Iinclude -Isrc -Itests/plain -DNER_NO_BLAS \
+    tests/unit/$test.c src/kernels/*.c src/base/base.c -static -o "$build/tests/$test.arm" -lm -pthread
+  for cpu in max cortex-a72; do
+    qemu-aarch64 -cpu $cpu "$build/tests/$test.arm" || { echo "FAILED on $cpu"; exit 1; }
+  done
 done
