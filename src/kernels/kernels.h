@@ -92,8 +92,8 @@ struct ner_kernels {
   void (*gelu)(const float *x, int m, int n, int ldx, float *y, int ldy);
   /* dy *= gelu'(x). */
   void (*gelu_grad)(const float *x, int m, int n, int ldx, float *dy, int ldd);
-  /* x [m, n] is what layer_norm normalised, residual included; dy the gradient of its result. Writes
-  ** dx, which may be dy, and adds to dgain [n] and dbias [n], row by row. */
+  /* x [m, n] is what layer_norm normalised, residual included; dy the gradient of its result.
+  ** Writes dx, which may be dy, and adds to dgain [n] and dbias [n], row by row. */
   void (*layer_norm_grad)(const float *x, int ldx, const float *dy, int ldd, int m, int n,
                           const float *gain, float eps, float *dx, int lddx, float *dgain,
                           float *dbias);

@@ -101,8 +101,8 @@ static void test_against_portable(void **state) {
     const int n = width(i);
     size_t n_out;
     float *want = run_all(portable, n, &n_out), *bits = NULL;
-    for( int l = 1; ner_kernels_names[l]; l++ ) {
-      const struct ner_kernels *k = ner_kernels_level(ner_kernels_names[l]);
+    for( int l = 1; ner_kernels_name(l); l++ ) {
+      const struct ner_kernels *k = ner_kernels_level(ner_kernels_name(l));
       float *got;
       if( !k ) continue;
       got = run_all(k, n, &n_out);
@@ -127,8 +127,8 @@ static void test_against_portable(void **state) {
 /* GELU's slope against the exact one. */
 static void test_gelu_slope(void **state) {
   (void)state;
-  for( int l = 0; ner_kernels_names[l]; l++ ) {
-    const struct ner_kernels *k = ner_kernels_level(ner_kernels_names[l]);
+  for( int l = 0; ner_kernels_name(l); l++ ) {
+    const struct ner_kernels *k = ner_kernels_level(ner_kernels_name(l));
     if( !k ) continue;
     for( int i = -120000; i < 120000; i += 7 ) {
       float x = (float)i * 1e-4f, d = 1;
@@ -150,8 +150,8 @@ static void test_sum_of_many(void **state) {
   seed = 5;
   x = numbers(n, 1);
   for( size_t i = 0; i < n; i++ ) want += (double)x[i] * x[i];
-  for( int l = 0; ner_kernels_names[l]; l++ ) {
-    const struct ner_kernels *k = ner_kernels_level(ner_kernels_names[l]);
+  for( int l = 0; ner_kernels_name(l); l++ ) {
+    const struct ner_kernels *k = ner_kernels_level(ner_kernels_name(l));
     if( k ) assert_true(fabs(k->sum_squares(x, n) / want - 1) < 1e-6);
   }
   free(x);
