@@ -120,7 +120,7 @@ asan: deps
 	  PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
 
 ## tsan     the tests with threads under ThreadSanitizer
-TSAN_TESTS := test_pool test_encoder test_pipeline test_registry test_query test_sql test_threads test_enrich_trouble
+TSAN_TESTS := test_pool test_session test_encoder test_pipeline test_registry test_query test_sql test_threads test_enrich_trouble
 tsan: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS="-O1 -g" \
 	  $(TSAN_TESTS:%=$(BUILD)-tsan/tests/%)

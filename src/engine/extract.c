@@ -22,7 +22,7 @@ struct ner_model *ner_model_ref(struct ner_model *model) {
 
 void ner_model_unref(struct ner_model *model) {
   if( !model || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) != 1 ) return;
-  ner_sessions_free(model);
+  ner_session_forget_model(model);
   ner_model_free(model);
 }
 

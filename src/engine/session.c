@@ -1,11 +1,7 @@
 /*
-** session.c - allocation, layout and reuse of sessions; see session.h.
+** session.c - allocation and layout of sessions; see session.h.
 */
 #include "engine/session.h"
-
-#include "base/base.h"
-
-#include <pthread.h>
 
 /* Lays n elements of `size` bytes at the next cache line. With base NULL it only counts. */
 static void *session_carve(char *base, size_t *used_bytes, size_t n, size_t size) {
@@ -36,7 +32,7 @@ static int session_odd_lines(int n, int per_line) {
   return (((n - 1) / per_line + 1) | 1) * per_line;
 }
 
-static int session_new(struct ner_model *model, struct ner_session **out, struct ner_err *err) {
+int ner_session_new(struct ner_model *model, struct ner_session **out, struct ner_err *err) {
   const struct ner_config *c = &model->config;
   const struct ner_kernels *kernels = ner_kernels_get(err);
   struct ner_session *s;
@@ -54,7 +50,8 @@ static int session_new(struct ner_model *model, struct ner_session **out, struct
   s->attention_slots = c->heads < NER_ATTENTION_SLOTS ? c->heads : NER_ATTENTION_SLOTS;
   s->attention_floats =
       ner_round_up(ner_attention_scratch(c->max_tokens, c->hidden / c->heads), 16);
-  s->scratch = ner_aligned_alloc(session_lay_out(s, NULL), 1);
+  s->n_bytes = session_lay_out(s, NULL);
+  s->scratch = ner_aligned_alloc(s->n_bytes, 1);
   if( !s->scratch ) {
     NER_FREE(s);
     return ner_fail_nomem(err);
@@ -64,45 +61,11 @@ static int session_new(struct ner_model *model, struct ner_session **out, struct
   return NER_OK;
 }
 
-static void session_free(struct ner_session *s) {
+void ner_session_free(struct ner_session *s) {
   ner_aligned_free(s->scratch);
   NER_FREE(s);
 }
 
-/* Guards the lists of idle sessions. It is only tried, never waited for: a child forked while another
-** thread holds it would wait for ever. A thread that finds it taken loses one reuse. */
-static pthread_mutex_t session_idle_lock = PTHREAD_MUTEX_INITIALIZER;
-
-int ner_session_acquire(struct ner_model *model, struct ner_session **out, struct ner_err *err) {
-  *out = NULL;
-  if( pthread_mutex_trylock(&session_idle_lock) == 0 ) {
-    *out = model->idle_sessions;
-    if( *out ) model->idle_sessions = (*out)->next;
-    pthread_mutex_unlock(&session_idle_lock);
-  }
-  return *out ? NER_OK : session_new(model, out, err);
-}
-
-void ner_session_release(struct ner_session *session) {
-  if( !session ) return;
-  if( pthread_mutex_trylock(&session_idle_lock) ) {
-    session_free(session);
-    return;
-  }
-  session->next = session->model->idle_sessions;
-  session->model->idle_sessions = session;
-  pthread_mutex_unlock(&session_idle_lock);
-}
-
 int32_t ner_session_capacity_tok(const struct ner_session *session) {
   return session->capacity_tok;
-}
-
-/* No lock: no other thread can reach a model without references. */
-void ner_sessions_free(struct ner_model *model) {
-  while( model->idle_sessions ) {
-    struct ner_session *s = model->idle_sessions;
-    model->idle_sessions = s->next;
-    session_free(s);
-  }
 }

@@ -2,8 +2,8 @@
 ** session.h - the scratch memory of a forward pass.
 **
 ** A session belongs to one batch at a time and holds at most ner_session_capacity_tok() tokens. All of
-** its memory is allocated when it is made; a pass allocates nothing. Released sessions wait at their
-** model for the next batch.
+** its memory is allocated when it is made; a pass allocates nothing. A released session is kept for a
+** while, for the next batch of its model (session_pool.c).
 */
 #ifndef NER_SESSION_H
 #define NER_SESSION_H
@@ -27,7 +27,9 @@ enum {
 };
 
 struct ner_session {
-  struct ner_session *next; /* in the model's list of idle sessions */
+  struct ner_session *next; /* in the list of idle sessions */
+  int64_t released_ms;      /* when it became idle */
+  size_t n_bytes;           /* of scratch */
   struct ner_model *model;
   const struct ner_kernels *kernels;
   int32_t capacity_tok;
@@ -50,12 +52,28 @@ struct ner_session {
   size_t attention_floats;
 };
 
+/* ---- session.c ---- */
+
+int ner_session_new(struct ner_model *model, struct ner_session **out, struct ner_err *err);
+void ner_session_free(struct ner_session *session);
+int32_t ner_session_capacity_tok(const struct ner_session *session);
+
+/* ---- session_pool.c ---- */
+
 /* An idle session of this model, or a new one. Give it back with ner_session_release(). */
 int ner_session_acquire(struct ner_model *model, struct ner_session **out, struct ner_err *err);
 void ner_session_release(struct ner_session *session); /* NULL is fine */
-int32_t ner_session_capacity_tok(const struct ner_session *session);
 /* Frees the idle sessions of a model that nothing refers to any more. */
-void ner_sessions_free(struct ner_model *model);
+void ner_session_forget_model(const struct ner_model *model);
+/* Frees all sessions that have been idle for longer. Happens by itself while sessions come and go. */
+void ner_session_trim(int64_t max_idle_ms);
+
+/* What the sessions of this process hold. */
+struct ner_session_stats {
+  int n_idle, n_used;
+  size_t idle_bytes, used_bytes;
+};
+struct ner_session_stats ner_session_stats(void);
 
 #pragma GCC visibility pop
 #endif

@@ -66,8 +66,6 @@ struct ner_label {
   bool outside;      /* shown as "O": never an entity */
 };
 
-struct ner_session;
-
 struct ner_model {
   atomic_int refs;
   uint64_t serial; /* of the models of this process, never used again: names what was computed
@@ -83,7 +81,6 @@ struct ner_model {
   char *ignored_json;                /* names of tensors that were not used, an array; NULL: none */
   char *labels_json;                 /* ["O","B-PER",...] */
   atomic_uint_fast64_t hash;         /* ner_model_hash() once it was computed, 0 before */
-  struct ner_session *idle_sessions; /* the engine's; nothing in this room touches it */
   /* Owned storage (model.c). */
   struct ner_storage *storage;
 };

@@ -141,8 +141,7 @@ static struct toy *toy_new(struct ner_config c, enum ner_precision precision,
 }
 
 static void toy_free(struct toy *t) {
-  ner_sessions_free(&t->model);
-  assert_null(t->model.idle_sessions);
+  ner_session_forget_model(&t->model);
   while( t->n_held > 0 ) ner_aligned_free(t->held[--t->n_held]);
   free(t);
 }
@@ -361,7 +360,7 @@ static void test_against_naive(void **state) {
              int8 ? "int8" : "f32", ner_kernels_name(level), worst, n_close, b.n_seq);
       assert_true(n_close >= (int8 ? 3 : b.n_seq));
       assert_true(worst < 0.2);     /* logits reach 3 */
-      ner_sessions_free(&t->model); /* the next one picks its kernels anew */
+      ner_session_forget_model(&t->model); /* the next one picks its kernels anew */
     }
     for( int s = 0; s < b.n_seq; s++ ) free(want[s]);
     toy_free(t);
@@ -434,7 +433,7 @@ static void test_same_anywhere(void **state) {
         free(alone);
       }
       free(all);
-      ner_sessions_free(&t->model);
+      ner_session_forget_model(&t->model);
     }
     toy_free(t);
   }
@@ -458,7 +457,7 @@ static void test_sessions(void **state) {
   ner_session_release(again);
   ner_session_release(b);
   ner_session_release(NULL);
-  ner_sessions_free(&t->model);
+  ner_session_forget_model(&t->model);
   set_level("none");
   assert_int_equal(ner_session_acquire(&t->model, &a, &err), NER_ERROR);
   assert_null(a);
