@@ -41,27 +41,6 @@
 #endif
 #define BUILD PROCESSOR ", " COMPILER ", SQLite " SQLITE_VERSION " headers, " LINKAGE
 
-/* SQLITE_DIRECTONLY forbids what a schema might call, but SQLite before 3.5x (3.46 does, 3.53 does
-** not) lets CHECK constraints through: an INSERT into a hostile database's table would load or
-** write a file. So somebody must have written the function's name: one of the statements that
-** are running has it in its text. Without a text (sqlite3_prepare() of old keeps none) there is
-** no telling. */
-static bool named(sqlite3 *db, const char *name) {
-  for( sqlite3_stmt *s = sqlite3_next_stmt(db, NULL); s; s = sqlite3_next_stmt(db, s) ) {
-    const char *sql = sqlite3_stmt_busy(s) ? sqlite3_sql(s) : "";
-    if( !sql ) return true;
-    for( ; *sql; sql++ )
-      if( sqlite3_strnicmp(sql, name, (int)strlen(name)) == 0 ) return true;
-  }
-  return false;
-}
-
-static int check_direct(sqlite3_context *context, const char *name, struct ner_err *err) {
-  if( named(sqlite3_context_db_handle(context), name) ) return NER_OK;
-  return ner_fail(err, NER_ERROR,
-                  "%s() was called by the database's schema; look at its CHECK constraints", name);
-}
-
 /* The optional precision: 'f32', 'int8', or NULL for what the file holds. */
 static int precision_of(sqlite3_value *value, enum ner_precision *out, struct ner_err *err) {
   const char *name;
@@ -85,7 +64,7 @@ static void load_function(sqlite3_context *context, int n_args, sqlite3_value **
   const char *name, *path;
   struct ner_err err = {0};
   struct ner_sql_cancel cancel;
-  int rc = check_direct(context, "ner_load", &err);
+  int rc = ner_sql_check_direct(context, "ner_load", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the model's name", &name, &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[1], "the path", &path, &err);
   if( rc == NER_OK ) rc = precision_of(n_args > 2 ? arg[2] : NULL, &precision, &err);
@@ -98,7 +77,7 @@ static void load_function(sqlite3_context *context, int n_args, sqlite3_value **
 static void unload_function(sqlite3_context *context, int n_args, sqlite3_value **arg) {
   const char *name;
   struct ner_err err = {0};
-  int rc = check_direct(context, "ner_unload", &err);
+  int rc = ner_sql_check_direct(context, "ner_unload", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the model's name", &name, &err);
   if( rc == NER_OK ) rc = ner_registry_unload(name, &err);
   finish(context, rc, arg[0], &err);
@@ -108,7 +87,7 @@ static void default_function(sqlite3_context *context, int n_args, sqlite3_value
   const char *name;
   struct ner_err err = {0};
   struct ner_sql_cancel cancel;
-  int rc = check_direct(context, "ner_default", &err);
+  int rc = ner_sql_check_direct(context, "ner_default", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the model's name", &name, &err);
   ner_sql_cancel_open(&cancel, sqlite3_context_db_handle(context));
   if( rc == NER_OK ) rc = ner_registry_set_default(name, &cancel.base, &err);
@@ -121,7 +100,7 @@ static void convert_function(sqlite3_context *context, int n_args, sqlite3_value
   const char *source, *target;
   struct ner_err err = {0};
   struct ner_sql_cancel cancel;
-  int rc = check_direct(context, "ner_convert", &err);
+  int rc = ner_sql_check_direct(context, "ner_convert", &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[0], "the source", &source, &err);
   if( rc == NER_OK ) rc = ner_sql_name(arg[1], "the target", &target, &err);
   if( rc == NER_OK ) rc = precision_of(arg[2], &precision, &err);
@@ -134,7 +113,7 @@ static void convert_function(sqlite3_context *context, int n_args, sqlite3_value
 static void threads_function(sqlite3_context *context, int n_args, sqlite3_value **arg) {
   struct ner_err err = {0};
   sqlite3_int64 n = 0; /* only ask */
-  int rc = n_args > 0 ? check_direct(context, "ner_threads", &err) : NER_OK;
+  int rc = n_args > 0 ? ner_sql_check_direct(context, "ner_threads", &err) : NER_OK;
   if( rc == NER_OK ) rc = ner_pool_check(&err);
   if( rc == NER_OK && n_args > 0 ) {
     n = sqlite3_value_int64(arg[0]);
@@ -180,7 +159,8 @@ static void debug_function(sqlite3_context *context, int n_args, sqlite3_value *
   struct ner_err err = {0}, simd_err = {0}, threads_err = {0};
   sqlite3_str *json;
   size_t n = 0;
-  if( ner_registry_list(&list, &n, &err) != NER_OK ) {
+  if( ner_sql_check_direct(context, "ner_debug", &err) != NER_OK ||
+      ner_registry_list(&list, &n, &err) != NER_OK ) {
     ner_sql_result_error(context, &err);
     return;
   }
@@ -214,7 +194,7 @@ int ner_sql_register_admin(sqlite3 *db, struct ner_sql_cache *cache) {
       {"ner_convert", 3, NER_SQL_DIRECT, convert_function},
       {"ner_threads", 0, NER_SQL_PLAIN, threads_function},
       {"ner_threads", 1, NER_SQL_DIRECT, threads_function},
-      {"ner_debug", 0, NER_SQL_PLAIN | SQLITE_RESULT_SUBTYPE, debug_function},
+      {"ner_debug", 0, NER_SQL_DIRECT | SQLITE_RESULT_SUBTYPE, debug_function},
   };
   return ner_sql_register(db, cache, functions, sizeof functions / sizeof *functions);
 }

@@ -96,6 +96,7 @@ static const struct ner_sql_shape models_shape = {
     .name = "ner_models",
     .schema = models_schema,
     .first_arg = MODELS_IS_DEFAULT + 1,
+    .direct_only = true,
     .cursor_bytes = sizeof(struct models_cursor),
     .start = models_start,
     .next = models_next,

@@ -71,6 +71,14 @@ int ner_sql_register(sqlite3 *db, struct ner_sql_cache *cache,
 void ner_sql_result_error(sqlite3_context *context, const struct ner_err *err);
 int ner_sql_table_error(sqlite3_vtab *table, const struct ner_err *err);
 
+/* ---- trust (sql/trust.c) ---- */
+
+/* To be called first by functions that are NER_SQL_DIRECT: an error if the database's schema may
+** have called `function`, which SQLite does not exclude in all versions. */
+int ner_sql_check_direct(sqlite3_context *context, const char *function, struct ner_err *err);
+/* Does this SQL, as SQLite reads it, hold a call of the function? */
+bool ner_sql_calls(const char *sql, const char *function);
+
 /* ---- arguments (sql/args.c) ---- */
 
 /* A missing argument is NULL, and treated as SQL's NULL. */
@@ -108,9 +116,11 @@ void ner_sql_result_json(sqlite3_context *context, sqlite3_str *json);
 struct ner_sql_cancel {
   struct ner_cancel base;
   sqlite3 *db;
-  sqlite3_stmt *probe; /* prepared when first needed */
-  double next;         /* second not to be asked again before */
-  bool broken;         /* there is no asking on this connection */
+  /* What follows is sql/cancel.c's. */
+  sqlite3_stmt *probe;     /* a statement that feels what its connection wants */
+  double next, next_probe; /* seconds before which the flag is not read, the probe not run */
+  bool simple;             /* the probe is the simplest of statements */
+  bool broken;             /* the connection allows no probe */
 };
 void ner_sql_cancel_open(struct ner_sql_cancel *cancel, sqlite3 *db);
 void ner_sql_cancel_close(struct ner_sql_cancel *cancel);

@@ -46,13 +46,13 @@ static const struct {
   bool safe; /* registered by sqlite3_ner_safe_init */
 } expected[] = {
     {"ner", -1, INFERS, true},         {"ner_tokens", -1, INFERS, true},
-    {"ner_words", -1, INFERS, true},   {"ner_models", -1, TELLS, false},
+    {"ner_words", -1, INFERS, true},   {"ner_models", -1, DIRECTLY, false},
     {"ner_query", -1, DIRECTLY, false}, {"ner_enrich", -1, DIRECTLY, false},
     {"ner_html", 1, INFERS, true},     {"ner_html", 2, INFERS, true},
     {"ner_json", 1, INFERS, true},     {"ner_json", 2, INFERS, true},
     {"ner_redact", 1, INFERS, true},   {"ner_redact", 2, INFERS, true},
     {"ner_redact", 3, INFERS, true},   {"ner_version", 0, INFERS, true},
-    {"ner_debug", 0, TELLS, false},    {"ner_threads", 0, TELLS, false},
+    {"ner_debug", 0, DIRECTLY, false},    {"ner_threads", 0, TELLS, false},
     {"ner_threads", 1, DIRECTLY, false}, {"ner_load", 2, DIRECTLY, false},
     {"ner_load", 3, DIRECTLY, false},  {"ner_unload", 1, DIRECTLY, false},
     {"ner_default", 1, DIRECTLY, false}, {"ner_convert", 3, DIRECTLY, false},
