@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_EVERY_NS (10 * 1000 * 1000) /* whether the connection wants to stop */
+#define PREFETCH_WAIT_NS (10 * 1000 * 1000) /* whether the connection wants to stop */
 
 struct ner_sql_prefetch {
   struct ner_sql_batch *batch;
@@ -30,7 +30,7 @@ static bool prefetch_cancelled(void *arg) {
   return atomic_load(&prefetch->cancel);
 }
 
-static void *label(void *arg) {
+static void *prefetch_label(void *arg) {
   struct ner_sql_prefetch *prefetch = arg;
   struct ner_cancel cancel = {prefetch_cancelled, prefetch};
   double start = ner_sql_seconds();
@@ -46,12 +46,12 @@ static void *label(void *arg) {
 }
 
 /* Without signals: the host's handlers are to run on the host's threads. */
-static bool start_thread(struct ner_sql_prefetch *prefetch) {
+static bool prefetch_start_thread(struct ner_sql_prefetch *prefetch) {
   sigset_t all, old;
   bool started;
   sigfillset(&all);
   if( pthread_sigmask(SIG_SETMASK, &all, &old) ) return false;
-  started = pthread_create(&prefetch->thread, NULL, label, prefetch) == 0;
+  started = pthread_create(&prefetch->thread, NULL, prefetch_label, prefetch) == 0;
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return started;
 }
@@ -82,24 +82,24 @@ struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch,
     NER_FREE(prefetch);
     return NULL;
   }
-  if( start_thread(prefetch) ) return prefetch;
+  if( prefetch_start_thread(prefetch) ) return prefetch;
   prefetch_free(prefetch);
   return NULL;
 }
 
 /* In a forked child the batch stands still in the middle of something: it is left as it is. */
-static bool is_lost(struct ner_sql_prefetch *prefetch) {
+static bool prefetch_is_lost(struct ner_sql_prefetch *prefetch) {
   if( prefetch->process == getpid() ) return false;
   *prefetch->batch = (struct ner_sql_batch){0};
   return true;
 }
 
 /* false: not yet, after a while. */
-static bool wait_a_little(struct ner_sql_prefetch *prefetch) {
+static bool prefetch_wait(struct ner_sql_prefetch *prefetch) {
   struct timespec until;
   bool done;
   clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_nsec += LOOK_EVERY_NS;
+  until.tv_nsec += PREFETCH_WAIT_NS;
   if( until.tv_nsec >= 1000 * 1000 * 1000 ) until.tv_sec++, until.tv_nsec -= 1000 * 1000 * 1000;
   pthread_mutex_lock(&prefetch->lock);
   if( !prefetch->done ) pthread_cond_timedwait(&prefetch->changed, &prefetch->lock, &until);
@@ -108,18 +108,15 @@ static bool wait_a_little(struct ner_sql_prefetch *prefetch) {
   return done;
 }
 
-int ner_sql_prefetch_finish(struct ner_sql_prefetch *prefetch, sqlite3 *db, double *seconds,
-                            struct ner_err *err) {
-  struct ner_sql_cancel cancel;
+int ner_sql_prefetch_finish(struct ner_sql_prefetch *prefetch, const struct ner_cancel *cancel,
+                            double *seconds, struct ner_err *err) {
   int rc;
-  if( is_lost(prefetch) )
+  if( prefetch_is_lost(prefetch) )
     return ner_fail(err, NER_ERROR,
                     "this process was forked in the middle of the query; begin the"
                     " query in the child, on a connection of its own");
-  ner_sql_cancel_open(&cancel, db);
-  while( !wait_a_little(prefetch) )
-    if( ner_cancelled(&cancel.base) ) atomic_store(&prefetch->cancel, true);
-  ner_sql_cancel_close(&cancel);
+  while( !prefetch_wait(prefetch) )
+    if( ner_cancelled(cancel) ) atomic_store(&prefetch->cancel, true);
   pthread_join(prefetch->thread, NULL);
   rc = prefetch->rc;
   *seconds = prefetch->seconds;
@@ -129,7 +126,7 @@ int ner_sql_prefetch_finish(struct ner_sql_prefetch *prefetch, sqlite3 *db, doub
 }
 
 void ner_sql_prefetch_abandon(struct ner_sql_prefetch *prefetch) {
-  if( !prefetch || is_lost(prefetch) ) return;
+  if( !prefetch || prefetch_is_lost(prefetch) ) return;
   atomic_store(&prefetch->cancel, true);
   pthread_join(prefetch->thread, NULL);
   prefetch_free(prefetch);

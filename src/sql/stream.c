@@ -7,18 +7,19 @@
 void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_model *model,
                           const struct ner_options *options,
                           const struct ner_sql_pushdown *pushdown, ner_sql_feed *feed, void *arg) {
-  *s = (struct ner_sql_stream){.db = db,
-                               .model = model,
+  *s = (struct ner_sql_stream){.model = model,
                                .options = *options,
                                .pushdown = pushdown,
                                .feed = feed,
                                .arg = arg,
                                .max_bytes = STREAM_FIRST_BYTES};
+  ner_sql_cancel_open(&s->cancel, db);
   s->ended = !ner_sql_pushdown_possible(pushdown, model);
 }
 
 void ner_sql_stream_end(struct ner_sql_stream *s) {
   ner_sql_prefetch_abandon(s->prefetch);
+  ner_sql_cancel_close(&s->cancel);
   for( int i = 0; i < 2; i++ ) ner_sql_batch_free(&s->batch[i]);
   *s = (struct ner_sql_stream){0};
 }
@@ -29,13 +30,9 @@ static void stream_read(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
 }
 
 static int stream_label(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
-                      struct ner_err *err) {
-  struct ner_sql_cancel cancel;
+                        struct ner_err *err) {
   double start = ner_sql_seconds();
-  int rc;
-  ner_sql_cancel_open(&cancel, s->db);
-  rc = ner_sql_batch_label(batch, s->model, &s->options, &cancel.base, err);
-  ner_sql_cancel_close(&cancel);
+  int rc = ner_sql_batch_label(batch, s->model, &s->options, &s->cancel.base, err);
   *seconds = ner_sql_seconds() - start;
   return rc;
 }
@@ -59,7 +56,7 @@ static int stream_turn(struct ner_sql_stream *s, struct ner_err *err) {
     s->prefetch = ner_sql_prefetch_start(now, s->model, &s->options);
   if( s->prefetch ) {
     if( stream_wants_more(s, now) ) stream_read(s, after);
-    rc = ner_sql_prefetch_finish(s->prefetch, s->db, &seconds, err);
+    rc = ner_sql_prefetch_finish(s->prefetch, &s->cancel.base, &seconds, err);
     s->prefetch = NULL;
   } else {
     rc = stream_label(s, now, &seconds, err);

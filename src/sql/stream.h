@@ -30,7 +30,7 @@ struct ner_sql_stream {
   sqlite3_int64 result;            /* of the result among all rows', likewise */
 
   /* What follows is sql/stream.c's. */
-  sqlite3 *db;
+  struct ner_sql_cancel cancel; /* of the whole stream, so that there is one probe */
   struct ner_model *model; /* borrowed, as is all that follows */
   struct ner_options options;
   const struct ner_sql_pushdown *pushdown; /* of an entity, to be given out */

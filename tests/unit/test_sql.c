@@ -395,6 +395,52 @@ static void progress_handlers_are_called(void **state) {
   close_db(db);
 }
 
+/* ---- what the host sees of it ---- */
+
+struct seen {
+  int n_statements, n_recursions;
+};
+static int count_statement(unsigned type, void *arg, void *statement, void *sql) {
+  ((struct seen *)arg)->n_statements++;
+  return 0;
+}
+static int count_recursion(void *arg, int action, const char *a, const char *b, const char *c,
+                           const char *d) {
+  if( action == SQLITE_RECURSIVE ) ((struct seen *)arg)->n_recursions++;
+  return SQLITE_OK;
+}
+
+/* How a connection's wishes are felt is the host's to trace and to authorise: once in a long
+** computation, never in a short one. */
+static void a_trace_shows_one_probe(void **state) {
+  static const char many[] =
+      "SELECT count(*) FROM ner_query('WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i + 1"
+      " FROM c WHERE i < 400) SELECT i, ''Angela Merkel met Peter Hansen in Berlin '' || i FROM c')";
+  struct seen seen = {0};
+  sqlite3 *db = open_db(sqlite3_ner_init);
+  size_t n;
+  char *text = long_text(&n);
+  double begin_ms = now_ms();
+  check_bound(db, "SELECT count(*) > 0 FROM ner(?1)", text, 20000, "1;");
+  print_message("# a text of %.0f ms\n", now_ms() - begin_ms);
+  assert_true(now_ms() - begin_ms > 60);
+  sqlite3_trace_v2(db, SQLITE_TRACE_STMT, count_statement, &seen);
+  sqlite3_set_authorizer(db, count_recursion, &seen);
+  check(db, "SELECT count(*) > 0 FROM ner('" SENTENCE "')", "1;");
+  assert_int_equal(seen.n_statements, 1);
+  assert_int_equal(seen.n_recursions, 0);
+  seen = (struct seen){0};
+  check_bound(db, "SELECT count(*) > 0 FROM ner(?1)", text + 65, 20000, "1;");
+  assert_int_equal(seen.n_statements, 2);
+  assert_int_equal(seen.n_recursions, 1);
+  seen = (struct seen){0};
+  sqlite3_free(ask_bound(db, many, NULL, 0));
+  assert_in_range(seen.n_statements, 2, 3); /* itself, its SELECT, the probe */
+  assert_in_range(seen.n_recursions, 1, 2);
+  free(text);
+  close_db(db);
+}
+
 /* ---- trust ---- */
 
 static void a_distrusted_schema_can_infer_and_no_more(void **state) {
@@ -550,6 +596,7 @@ int main(void) {
       cmocka_unit_test(interrupts_are_felt),
       cmocka_unit_test(the_first_answer_ends_it),
       cmocka_unit_test(progress_handlers_are_called),
+      cmocka_unit_test(a_trace_shows_one_probe),
       cmocka_unit_test(a_distrusted_schema_can_infer_and_no_more),
       cmocka_unit_test(nothing_of_ours_is_for_indexes),
       cmocka_unit_test(labels_go_by_the_name_that_is_shown),
