@@ -146,6 +146,7 @@ struct group {
   int32_t first, last; /* labels of its first and last unit */
   float *score;        /* [n_units] */
   size_t n_units, cap;
+  bool strict; /* labels are read by the model's scheme */
 };
 
 struct found {
@@ -165,11 +166,11 @@ static int close_group(struct group *group, const struct ner_model *model,
   last = &tokens->token[group->end - 1];
   score = ner_sum_f32(group->score, group->n_units) / (float)group->n_units;
   group->begin = group->end;
-  if( label->outside || score < threshold ) return NER_OK;
+  if( label->is_outside || score < threshold ) return NER_OK;
   if( ner_grow((void **)found->entity, found->cap, *found->n + 1, sizeof **found->entity) )
     return NER_NOMEM;
   (*found->entity)[(*found->n)++] = (struct ner_entity){
-      .label = label->shown,
+      .label = group->strict ? label->scheme_type : label->type,
       .score = score,
       .start = first->start,
       .end = last->end,
@@ -183,7 +184,11 @@ static int close_group(struct group *group, const struct ner_model *model,
 ** asked for: whatever stood between would be a unit of another tag. */
 static bool continues(const struct group *group, const struct ner_model *model, int32_t label) {
   const struct ner_label *next = &model->label[label], *last = &model->label[group->last];
-  return group->begin < group->end && next->prefix != 'B' && next->tag_id == last->tag_id;
+  if( group->begin == group->end ) return false;
+  if( !group->strict ) return next->prefix != 'B' && next->tag_id == last->tag_id;
+  return next->scheme_type_id == last->scheme_type_id && next->role != NER_ROLE_BEGIN &&
+         next->role != NER_ROLE_SINGLE && last->role != NER_ROLE_END &&
+         last->role != NER_ROLE_SINGLE;
 }
 
 static int add_unit(struct group *group, size_t begin, size_t end, struct verdict verdict) {
@@ -204,12 +209,11 @@ int ner_spans(const struct ner_model *model, const struct ner_tokens *tokens, co
               const struct ner_options *options, struct ner_entity **out, size_t *n, size_t *cap,
               struct ner_err *err) {
   struct found found = {out, n, cap};
-  struct group group = {0};
+  struct group group = {.strict = options->aggregation == NER_AGGREGATION_STRICT};
   int32_t n_labels = model->config.n_labels;
   int32_t *path = NULL; /* [n_units] */
   int code = NER_OK;
-  if( options->aggregation == NER_AGGREGATION_STRICT )
-    code = judge_path(model, tokens, probs, &path, err);
+  if( group.strict ) code = judge_path(model, tokens, probs, &path, err);
   for( size_t begin = 0, end, unit = 0; code == NER_OK && begin < tokens->n; begin = end, unit++ ) {
     const float *row = probs + begin * (size_t)n_labels;
     struct verdict verdict;

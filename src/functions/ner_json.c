@@ -39,6 +39,7 @@ static void json_function(sqlite3_context *context, int n_args, sqlite3_value **
   if( ner_sql_is_null(arg[0]) ) return;
   rc = ner_sql_text(arg[0], "the text", &text, &err);
   if( rc == NER_OK ) rc = ner_sql_model(sqlite3_context_db_handle(context), n_args > 1 ? arg[1] : NULL, &model, &err);
+  if( rc == NER_OK ) options = ner_model_options(model);
   if( rc == NER_OK )
     rc = ner_sql_extract(sqlite3_context_db_handle(context), sqlite3_user_data(context), model, text, &options, &found, &err);
   if( rc == NER_OK )

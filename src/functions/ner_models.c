@@ -22,12 +22,13 @@ enum {
   MODELS_PRECISION,
   MODELS_BYTES,  /* of memory that the weights take */
   MODELS_LABELS, /* a JSON array */
+  MODELS_SCHEME, /* how they mark entities: BIO, BIOES ... */
   MODELS_IS_DEFAULT,
 };
 static const char models_schema[] =
     "CREATE TABLE x(name TEXT, path TEXT, architecture TEXT, layers INTEGER, \"hidden\" INTEGER,"
     " heads INTEGER, parameters INTEGER, precision TEXT, bytes INTEGER, labels TEXT,"
-    " is_default INTEGER)";
+    " scheme TEXT, is_default INTEGER)";
 
 struct models_cursor {
   struct ner_sql_cursor base;
@@ -78,6 +79,7 @@ static void models_column(struct ner_sql_cursor *cursor, sqlite3_context *contex
   case MODELS_ARCHITECTURE: text = ner_architecture_name(config->architecture); break;
   case MODELS_PRECISION: text = ner_precision_name(model->precision); break;
   case MODELS_LABELS: text = model->labels_json; break;
+  case MODELS_SCHEME: text = model->scheme; break;
   case MODELS_LAYERS: number = config->layers; break;
   case MODELS_HIDDEN: number = config->hidden; break;
   case MODELS_HEADS: number = config->heads; break;

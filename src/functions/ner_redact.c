@@ -43,7 +43,7 @@ static int check_labels(const struct ner_model *model, struct ner_slice list, st
   while( next_label(&list, &name) ) {
     bool known = false;
     for( int32_t i = 0; i < model->config.n_labels && !known; i++ )
-      known = !model->label[i].outside && same_label(name, model->label[i].shown);
+      known = !model->label[i].is_outside && same_label(name, model->needs_strict ? model->label[i].scheme_type : model->label[i].type);
     if( !known ) {
       char quoted[44];
       ner_format(quoted, sizeof quoted, "%.*s", (int)name.n_bytes, name.utf8);
@@ -92,6 +92,7 @@ static void redact_function(sqlite3_context *context, int n_args, sqlite3_value 
     rc = ner_sql_text(arg[1], "the list of labels", &labels, &err);
     if( rc == NER_OK ) rc = check_labels(model, labels, &err);
   }
+  if( rc == NER_OK ) options = ner_model_options(model);
   if( rc == NER_OK )
     rc = ner_sql_extract(sqlite3_context_db_handle(context), sqlite3_user_data(context), model, text, &options, &found, &err);
   if( rc == NER_OK ) {
@@ -177,6 +178,7 @@ static void html_function(sqlite3_context *context, int n_args, sqlite3_value **
   if( ner_sql_is_null(arg[0]) ) return;
   rc = ner_sql_text(arg[0], "the text", &text, &err);
   if( rc == NER_OK ) rc = ner_sql_model(sqlite3_context_db_handle(context), n_args > 1 ? arg[1] : NULL, &model, &err);
+  if( rc == NER_OK ) options = ner_model_options(model);
   if( rc == NER_OK )
     rc = ner_sql_extract(sqlite3_context_db_handle(context), sqlite3_user_data(context), model, text, &options, &found, &err);
   if( rc == NER_OK ) {

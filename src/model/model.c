@@ -59,6 +59,12 @@ int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ne
   return NER_OK;
 }
 
+struct ner_options ner_model_options(const struct ner_model *model) {
+  struct ner_options options = {0};
+  options.aggregation = model->needs_strict ? NER_AGGREGATION_STRICT : NER_AGGREGATION_FIRST;
+  return options;
+}
+
 /* ---- life time ---- */
 
 int ner_model_new(const char *path, struct ner_model **out, struct ner_err *err) {

@@ -54,16 +54,34 @@ struct ner_weights {
   struct ner_linear classifier;       /* [n_labels, hidden], always f32 */
 };
 
-/* A label taken apart once: "B-PER" is ('B', "PER"), anything without B- or I- is
-** ('I', itself), as the reference does. Joining looks at the tag, which keeps an unknown prefix
-** ("E-PER" is not "PER"); users see, and name, what is shown. */
+/* What a label says about its unit of text, as `strict` reads it. */
+enum ner_label_role {
+  NER_ROLE_FREE,   /* belongs to no scheme: may stand anywhere, equal neighbours are one entity */
+  NER_ROLE_BEGIN,  /* B- */
+  NER_ROLE_INSIDE, /* I- (or M-), of a type that has a B- */
+  NER_ROLE_END,    /* E- or L- */
+  NER_ROLE_SINGLE, /* S-, U- or W-: begins and ends an entity */
+};
+
+/* A label taken apart once, in the two ways in which it is read.
+**
+** As Hugging Face does (first, simple, average, max): "B-PER" is ('B', "PER"), anything without B- or
+** I- is ('I', itself). Joining looks at the tag, which keeps a prefix it does not know ("E-PER" is not
+** "PER"); the entity's type is all behind the first '-'.
+**
+** By the scheme of the whole label set (strict): "B-PER" or "PER-B" is (BEGIN, "PER"). */
 struct ner_label {
-  char *name;        /* "B-PER" */
-  char prefix;       /* 'B' or 'I' */
-  const char *tag;   /* points into name: "PER", "O", "LABEL_3" */
-  int32_t tag_id;    /* labels with the same tag share it */
-  const char *shown; /* points into name: what an entity is called, all behind the first '-' */
-  bool outside;      /* shown as "O": never an entity */
+  char *name;       /* "B-PER" */
+  char prefix;      /* 'B' or 'I' */
+  const char *tag;  /* points into name: "PER", "O", "LABEL_3" */
+  int32_t tag_id;   /* labels with the same tag share it */
+  const char *type; /* points into name: what an entity is called */
+  bool is_outside;  /* its type is "O": never an entity */
+  enum ner_label_role role;
+  const char *scheme_type; /* in the block of name: what strict calls the entity */
+  int32_t scheme_type_id;  /* labels with the same scheme_type share it */
+  bool is_bound;           /* continues: INSIDE or END, and its type has a BEGIN */
+  bool is_open;            /* must be continued: BEGIN or INSIDE, and its type has an END */
 };
 
 struct ner_model {
@@ -73,6 +91,8 @@ struct ner_model {
   struct ner_config config;
   struct ner_tokenizer *tokenizer;
   struct ner_label *label; /* [n_labels] */
+  const char *scheme;      /* "BIO", "BIOES (suffix)" ...: see labels.c */
+  bool needs_strict;       /* only strict reads that scheme */
   struct ner_weights weights;
   enum ner_precision precision;      /* F32 or INT8 */
   int64_t parameters;                /* as trained */
@@ -92,6 +112,10 @@ const char *ner_precision_name(enum ner_precision p);       /* "f32", "int8" */
 int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_err *err);
 /* "first", "simple", "average", "max", "strict" (any case). */
 int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ner_err *err);
+
+/* How a function that is given no aggregation reads the model: `first`, but `strict` where only that
+** understands the labels' scheme. */
+struct ner_options ner_model_options(const struct ner_model *model);
 
 /* A hash of everything that decides what the model answers: every tensor as the kernels hold it,
 ** configuration, labels, vocabulary, text rules. The same for a directory and for the file that

@@ -291,7 +291,8 @@ static int parse_file(struct ner_safetensors *file, const unsigned char *bytes, 
   if( n_header > MAX_HEADER_BYTES || n_header > n_bytes - 8 )
     return no_safetensors(file, bytes, n_bytes, "announces a header of more bytes than it can have",
                           err);
-  if( (rc = ner_file_read_range(&file->source, file->name, 8, 8 + (size_t)n_header, err)) ) return rc;
+  if( (rc = ner_file_read_range(&file->source, file->name, 8, 8 + (size_t)n_header, err)) )
+    return rc;
   if( n_header == 0 || bytes[8] != '{' )
     return no_safetensors(file, bytes, n_bytes, "the header does not begin with '{'", err);
   rc = ner_json_open((const char *)bytes + 8, (size_t)n_header, file->name, &p.json, err);
@@ -347,7 +348,8 @@ static size_t data_begin(const struct ner_safetensors *file, const struct ner_te
 int ner_safetensors_read(struct ner_safetensors *file, const struct ner_tensor *tensor,
                          struct ner_err *err) {
   size_t begin = data_begin(file, tensor);
-  return ner_file_read_range(&file->source, file->name, begin, begin + (size_t)tensor->n_bytes, err);
+  return ner_file_read_range(&file->source, file->name, begin, begin + (size_t)tensor->n_bytes,
+                             err);
 }
 
 void ner_safetensors_forget(struct ner_safetensors *file, const struct ner_tensor *tensor) {

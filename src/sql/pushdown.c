@@ -13,7 +13,6 @@
 
 #include <string.h>
 
-
 static void pushdown_plan_one(sqlite3_index_info *info, int constraint, int bit, int *n_argv) {
   if( constraint < 0 ) return;
   info->idxNum |= bit;
@@ -99,7 +98,10 @@ static bool pushdown_wants_label(const struct ner_sql_pushdown *pushdown, const 
 bool ner_sql_pushdown_possible(const struct ner_sql_pushdown *pushdown,
                                const struct ner_model *model) {
   for( int32_t i = 0; i < model->config.n_labels; i++ )
-    if( !model->label[i].outside && pushdown_wants_label(pushdown, model->label[i].shown) ) return true;
+    if( !model->label[i].is_outside &&
+        (pushdown_wants_label(pushdown, model->label[i].type) ||
+         pushdown_wants_label(pushdown, model->label[i].scheme_type)) )
+      return true;
   return false;
 }
 

@@ -95,7 +95,7 @@ static void distilbert_directory(void **state) {
 
   assert_int_equal(c->n_labels, 3);
   assert_string_equal(model->labels_json, "[\"O\",\"B-PER\",\"I-PER\"]");
-  assert_true(model->label[0].outside && !model->label[1].outside);
+  assert_true(model->label[0].is_outside && !model->label[1].is_outside);
   assert_int_equal(model->label[0].prefix, 'I');
   assert_int_equal(model->label[1].prefix, 'B');
   assert_string_equal(model->label[2].tag, "PER");

@@ -272,6 +272,33 @@ static void test_first_of_equals(void **state) {
   CHECK(bert, rows, AVERAGE, "MISC 0.250000 0-4");
 }
 
+/* The four aggregations of Hugging Face know B- and I- alone, whatever the scheme: their values are
+** transformers 4.48's. strict knows the scheme. */
+static void test_schemes(void **state) {
+  static const char *const bioes[] = {"O",     "B-PER", "I-PER", "E-PER",
+                                      "S-PER", "B-LOC", "E-LOC", NULL};
+  static const char *const suffix[] = {"O", "PER-B", "PER-I", "LOC-B", NULL};
+  static const struct tok whole[] = {{"in", 0, 2, "B-PER .9"},
+                                     {"of", 3, 5, "I-PER .8"},
+                                     {"UN", 6, 8, "E-PER .7"},
+                                     {"x", 9, 10, "S-PER .6"},
+                                     {"in", 11, 13, "S-PER .5"}};
+  static const struct tok torn[] = {{"in", 0, 2, "B-PER .6 S-PER .4"},
+                                    {"of", 3, 5, "O .9 E-PER .1"},
+                                    {"UN", 6, 8, "E-LOC .6 S-PER .3"}};
+  static const struct tok behind[] = {{"in", 0, 2, "PER-B .9"},
+                                      {"of", 3, 5, "PER-I .8"},
+                                      {"UN", 6, 8, "PER-B .7"},
+                                      {"x", 9, 10, "LOC-B .6"}};
+  (void)state;
+  CHECK(bioes, whole, FIRST, "PER 0.850000 0-5, PER 0.700000 6-8, PER 0.550000 9-13");
+  CHECK(bioes, whole, STRICT, "PER 0.800000 0-8, PER 0.600000 9-10, PER 0.500000 11-13");
+  CHECK(bioes, torn, FIRST, "PER 0.600000 0-2, LOC 0.600000 6-8");
+  CHECK(bioes, torn, STRICT, "PER 0.400000 0-2, PER 0.300000 6-8");
+  CHECK(suffix, behind, FIRST, "B 0.900000 0-2, I 0.800000 3-5, B 0.700000 6-8, B 0.600000 9-10");
+  CHECK(suffix, behind, STRICT, "PER 0.850000 0-5, PER 0.700000 6-8, LOC 0.600000 9-10");
+}
+
 static void test_threshold(void **state) {
   static const struct tok tok[] = {{"En", 0, 2, "B-PER .5"}, {"UN", 3, 5, "B-ORG .9"}};
   (void)state;
@@ -380,6 +407,7 @@ int main(void) {
       cmocka_unit_test(test_numbered_labels_give_everything),
       cmocka_unit_test(test_odd_labels),
       cmocka_unit_test(test_first_of_equals),
+      cmocka_unit_test(test_schemes),
       cmocka_unit_test(test_threshold),
       cmocka_unit_test(test_strict_begins_with_b),
       cmocka_unit_test(test_strict_looks_ahead),

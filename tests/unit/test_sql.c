@@ -584,6 +584,43 @@ static void labels_go_by_the_name_that_is_shown(void **state) {
   test_dir_remove(dir);
 }
 
+/* PER-B, PER-I: `first` names entities as Hugging Face does, by what stands behind the '-'; strict, and
+** the functions that are told no aggregation, by their type. */
+static void schemes_are_read(void **state) {
+  struct tiny tiny = tiny_distilbert();
+  sqlite3 *db = open_db(sqlite3_ner_init);
+  char dir[TEST_PATH];
+  (void)state;
+  tiny.id2label = "{\"0\":\"PER-B\",\"1\":\"PER-I\",\"2\":\"LOC-B\"}";
+  test_dir_make(dir);
+  tiny_write(dir, &tiny);
+  check_bound(db, "SELECT ner_load('behind', ?)", dir, -1, "behind;");
+  check(db, "SELECT name, scheme FROM ner_models WHERE name = 'behind'", "behind|BIO (suffix);");
+  check(db, "SELECT count(*) > 0, min(label IN ('B', 'I')) FROM ner('Anna lives in Rome', 'behind')",
+        "1|1;");
+  check(db,
+        "SELECT count(*) > 0, min(label IN ('PER', 'LOC'))"
+        " FROM ner('Anna lives in Rome', 'behind', 'strict')",
+        "1|1;");
+  check(db,
+        "SELECT count(*) FROM ner('Anna lives in Rome', 'behind', 'strict') WHERE label IN"
+        " (SELECT DISTINCT label FROM ner('Anna lives in Rome', 'behind', 'strict')) EXCEPT"
+        " SELECT count(*) FROM ner('Anna lives in Rome', 'behind', 'strict')",
+        "nothing");
+  check(db,
+        "SELECT (SELECT json_group_array(label) FROM ner('Anna lives in Rome', 'behind', 'strict'))"
+        " = (SELECT json_group_array(value ->> 'label')"
+        " FROM json_each(ner_json('Anna lives in Rome', 'behind')))",
+        "1;");
+  check(db, "SELECT ner_redact('Anna lives in Rome', 'PER,LOC', 'behind') LIKE '[%]'", "1;");
+  check(db, "SELECT ner_redact('Anna lives in Rome', 'B', 'behind')",
+        "error: ner: label 'B' is not one of the model's; its labels are"
+        " [\"PER-B\",\"PER-I\",\"LOC-B\"]");
+  check(db, "SELECT ner_unload('behind')", "behind;");
+  close_db(db);
+  test_dir_remove(dir);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(any_type_anywhere),
@@ -600,6 +637,7 @@ int main(void) {
       cmocka_unit_test(a_distrusted_schema_can_infer_and_no_more),
       cmocka_unit_test(nothing_of_ours_is_for_indexes),
       cmocka_unit_test(labels_go_by_the_name_that_is_shown),
+      cmocka_unit_test(schemes_are_read),
       cmocka_unit_test(thresholds_may_be_text),
       cmocka_unit_test(the_locale_does_not_matter),
       cmocka_unit_test(the_safe_entry_point_only_infers),
