@@ -8,11 +8,11 @@
 **     ner_output_free(&out);
 **
 ** A text longer than the model takes runs in overlapping windows (windows.h); each
-** token's probabilities come from the window where it has most context on its
-** poorer side; spans are formed once, over the whole text. Windows of all texts are
+** token's probabilities come from the window where the shorter of its two sides is longest; spans
+** are formed once, over the whole text. Windows of all texts are
 ** packed into batches without padding; whole batches go to the pool's workers, a
-** lone small batch is split over them inside the layers. None of that shows in
-** the results, not in a bit.
+** lone small batch is split over them inside the layers. The results do not depend on any of this,
+** not in a single bit.
 */
 #ifndef NER_PIPELINE_H
 #define NER_PIPELINE_H
@@ -28,7 +28,7 @@ struct ner_slice {
   size_t n_bytes;
 };
 
-/* What is to be labelled: a text, or words that are already split (then
+/* One input to be labelled: a text, or words that are already split (then
 ** utf8/n_bytes is unused, tokens' spans are relative to their word, tokens' `word` is
 ** the index into `word`, and no spans are formed). */
 struct ner_input {
@@ -46,6 +46,11 @@ struct ner_output {
   char *error;               /* why this input failed; NULL for all others */
 };
 void ner_output_free(struct ner_output *output); /* leaves {0} */
+/* Forms the entities of an output that has tokens and probabilities. *out is to be freed with
+** ner_entities_free(). */
+int ner_output_entities(const struct ner_model *model, const struct ner_output *output,
+                        const struct ner_options *options, struct ner_entities *out,
+                        struct ner_err *err);
 
 /* Runs n inputs; outputs[n] must be zeroed. options NULL: tokens and probabilities
 ** only, no spans. With options and without keep_probs, probs and tokens are freed

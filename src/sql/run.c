@@ -2,7 +2,6 @@
 ** run.c - runs a model on behalf of a connection; see sql/sql.h.
 */
 #include "sql/cache.h"
-#include "engine/spans.h"
 
 int ner_sql_run(sqlite3 *db, struct ner_model *model, const struct ner_input *input,
                 const struct ner_options *options, struct ner_output *output, struct ner_err *err) {
@@ -23,7 +22,6 @@ int ner_sql_extract(sqlite3 *db, struct ner_sql_cache *cache, struct ner_model *
   struct ner_input input = {.utf8 = text.utf8, .n_bytes = text.n_bytes};
   struct ner_output fresh = {0};
   const struct ner_output *output = ner_sql_cache_find(cache, model, text);
-  size_t cap = 0;
   int rc = NER_OK;
   *out = (struct ner_entities){0};
   if( !output ) {
@@ -32,8 +30,7 @@ int ner_sql_extract(sqlite3 *db, struct ner_sql_cache *cache, struct ner_model *
     output = ner_sql_cache_put(cache, model, text, &fresh);
     if( !output ) output = &fresh;
   }
-  rc = ner_spans(model, &output->tokens, output->probs, options, &out->entity, &out->n, &cap, err);
-  if( rc != NER_OK ) ner_entities_free(out);
+  rc = ner_output_entities(model, output, options, out, err);
   ner_output_free(&fresh);
   return rc;
 }
