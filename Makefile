@@ -36,14 +36,14 @@ LIB := $(BUILD)/ner.$(EXT)
 Q := $(if $(V),,@)
 
 .PHONY: all deps demo test unit bench eval asan tsan valgrind oom fuzz fuzz-deps
-.PHONY: format install clean help
+.PHONY: lib amalgamation format install clean help
 all: $(LIB)
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 ## deps     install the packages a fresh Debian, Ubuntu or Homebrew machine lacks
-DEB := gcc libc6-dev make sqlite3 libsqlite3-dev libopenblas-dev libutf8proc-dev libcmocka-dev
+DEB := gcc libc6-dev make sqlite3 libsqlite3-dev libopenblas-dev libutf8proc-dev libcmocka-dev pkg-config
 deps:
 	@sh tests/deps.sh $(DEB)
 
@@ -57,6 +57,33 @@ $(BUILD)/obj/src/model/bundled.o: $(BUNDLED)
 $(LIB): $(OBJ)
 	$(Q)echo "link $@"; $(CC) $(SHARED) $(if $(SAN),-fsanitize=$(SAN)) $(CFLAGS) -o $@ $(OBJ) $(LIBS)
 
+# What a program without extensions links: the same objects as the tests', with SQLite as a library.
+ARCHIVE := $(BUILD)/libner.a
+PC      := $(BUILD)/ner.pc
+VERSION := $(shell sed -n 's/^.define NER_VERSION "\(.*\)"/\1/p' include/ner.h)
+
+## lib      the extension, libner.a for programs, and ner.pc for pkg-config
+lib: $(LIB) $(ARCHIVE) $(PC)
+PREFIX ?= /usr/local
+# Always written anew: PREFIX may be another one than the last time.
+.PHONY: $(PC)
+$(PC):
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' \
+	  'Name: ner' 'Description: named entity recognition, with and without SQLite' \
+	  'Version: $(VERSION)' 'Requires: sqlite3, libutf8proc' \
+	  'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lner -lm -lpthread -ldl' >$@
+
+## amalgamation  the library as one pair of files: build/sqlite-ner.c and build/ner.h
+# The commit and its date are those of the sources as committed; "+" says that they were changed since.
+COMMIT = $(shell git log -1 --format=%h 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo +)
+AMALGAMATION := $(BUILD)/sqlite-ner.c
+amalgamation:
+	@mkdir -p $(BUILD)
+	@sh src/amalgamate.sh "$(COMMIT)" "$(shell git log -1 --format=%cs 2>/dev/null || echo undated)" >$(AMALGAMATION)
+	@cp include/ner.h $(BUNDLED) $(BUILD)/
+	@echo "$(AMALGAMATION) $(BUILD)/ner.h, and the bundled model beside them: $(BUILD)/$(notdir $(BUNDLED))"
+
 # Unit tests link the sources themselves, with SQLite as a library.
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 # The kernels know neither SQLite nor the allocator, and take the longest: compiled once for all.
@@ -66,6 +93,8 @@ $(BUILD)/obj-core/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo "cc $< (for tests)"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -MMD -MP -c $< -o $@
 $(BUILD)/obj-core/src/model/bundled.o: $(BUNDLED)
+$(ARCHIVE): $(TEST_OBJ)
+	$(Q)echo "archive $@"; rm -f $@; $(AR) rcs $@ $(TEST_OBJ)
 $(BUILD)/tests/%: tests/unit/%.c $(TEST_OBJ)
 	@mkdir -p $(@D)
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -DSQLITE_CORE -Itests -MMD -MP $< $(TEST_OBJ) -o $@ -lcmocka -lsqlite3 $(LIBS)
@@ -174,12 +203,13 @@ fuzz-deps: deps
 format:
 	clang-format -i sqlite-ner.c src/*/*.c src/*/*.h include/*.h tests/*.c tests/*.h tests/unit/*.c tests/fuzz/*.c tests/fuzz/*.h tests/bench/*.c tests/bench/*.h
 
-## install  copy the library and the header: make install PREFIX=/usr/local
-PREFIX ?= /usr/local
-install: $(LIB)
-	install -d $(DESTDIR)$(PREFIX)/lib/sqlite3 $(DESTDIR)$(PREFIX)/include
-	install -m 755 $(LIB) $(DESTDIR)$(PREFIX)/lib/sqlite3/
-	install -m 644 include/ner.h $(DESTDIR)$(PREFIX)/include/
+## install  copy the extension, library, header and ner.pc: make install PREFIX=/usr/local
+install: lib
+	install -d "$(DESTDIR)$(PREFIX)/lib/sqlite3" "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/include"
+	install -m 755 $(LIB) "$(DESTDIR)$(PREFIX)/lib/sqlite3/"
+	install -m 644 $(ARCHIVE) "$(DESTDIR)$(PREFIX)/lib/"
+	install -m 644 $(PC) "$(DESTDIR)$(PREFIX)/lib/pkgconfig/"
+	install -m 644 include/ner.h "$(DESTDIR)$(PREFIX)/include/"
 
 ## bench    tokens per second by precision and shape; with PEERS set, beside onnxruntime
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/obj-core/%.o,$(wildcard tests/bench/*.c))

@@ -22,9 +22,15 @@
 ** changes the process. A model is immutable and may be used by any number of
 ** threads at once.
 **
-** JSON (configurations, headers) is read by SQLite's own functions: a program
-** that does not load the library as an extension compiles it with
-** -DSQLITE_CORE and links SQLite.
+** A program needs no extension: it links libner.a, which `make install` installs beside this header,
+**
+**     cc program.c $(pkg-config --cflags --libs ner)
+**
+** or compiles sqlite-ner.c (`make amalgamation`) with -DSQLITE_CORE. Either way SQLite is linked, too:
+** JSON (configurations, headers) is read by its functions. The functions of SQL are then in the
+** program as well, and one call makes them available in every connection that it opens:
+**
+**     sqlite3_auto_extension((void (*)(void))sqlite3_ner_init);
 */
 #ifndef NER_H
 #define NER_H
@@ -143,6 +149,14 @@ NER_API int ner_convert(const char *source, const char *target, enum ner_precisi
 
 /* Threads used for inference, the caller's included. n <= 0 only asks. */
 NER_API int ner_threads(int n);
+
+#ifdef SQLITE_VERSION /* sqlite3.h was included before */
+/* The entry points of the extension: everything, and inference only (nothing that reads or writes a
+** file or runs SQL text). */
+NER_API int sqlite3_ner_init(sqlite3 *db, char **message, const struct sqlite3_api_routines *api);
+NER_API int sqlite3_ner_safe_init(sqlite3 *db, char **message,
+                                  const struct sqlite3_api_routines *api);
+#endif
 
 #ifdef __cplusplus
 }

@@ -4,39 +4,54 @@
 ** .incbin puts the file into a read-only section: no array of a million numbers
 ** for the compiler, and the pages are shared between processes. Its path is relative
 ** to the directory the compiler runs in, so build from the top of the repository.
+**
+** The library as one C file (make amalgamation) is compiled anywhere. It takes the model's file from
+** its own folder, if it is there; the preprocessor can tell. The assembler looks in the folder that
+** the compiler runs in, and these are the same when the source is given without a folder.
 */
 #include "model/bundled.h"
 
-#ifndef NER_BUNDLED_PATH
-#define NER_BUNDLED_PATH "models/ner-small.safetensors"
+#define BUNDLED_INCLUDE(path) ".incbin \"" path "\"\n"
+#if defined(NER_BUNDLED_PATH)
+#define BUNDLED_BYTES BUNDLED_INCLUDE(NER_BUNDLED_PATH)
+#elif !defined(NER_AMALGAMATION)
+#define BUNDLED_BYTES BUNDLED_INCLUDE("models/ner-small.safetensors")
+#elif defined(__has_include)
+#if __has_include("ner-small.safetensors")
+#define BUNDLED_BYTES                                                                              \
+  ".ifeqs \"" __FILE__ "\", \"sqlite-ner.c\"\n" BUNDLED_INCLUDE("ner-small.safetensors") ".endif\n"
+#endif
+#endif
+#ifndef BUNDLED_BYTES
+#define BUNDLED_BYTES ""
 #endif
 
-#define STRING_(x) #x
-#define STRING(x)  STRING_(x)
+#define BUNDLED_STRING_(x) #x
+#define BUNDLED_STRING(x)  BUNDLED_STRING_(x)
 /* "_" before C names on some systems (Mach-O). */
-#define SYMBOL(name) STRING(__USER_LABEL_PREFIX__) #name
+#define BUNDLED_SYMBOL(name) BUNDLED_STRING(__USER_LABEL_PREFIX__) #name
 
 #if defined(__APPLE__)
-#define SECTION     ".section __TEXT,__const\n"
-#define LOCAL(name) ".private_extern " SYMBOL(name) "\n"
-#define BACK        ".text\n"
+#define BUNDLED_SECTION     ".section __TEXT,__const\n"
+#define BUNDLED_LOCAL(name) ".private_extern " BUNDLED_SYMBOL(name) "\n"
+#define BUNDLED_BACK        ".text\n"
 #else
-#define SECTION     ".pushsection .rodata.ner_bundled,\"a\"\n"
-#define LOCAL(name) ".hidden " SYMBOL(name) "\n"
-#define BACK        ".popsection\n"
+#define BUNDLED_SECTION     ".pushsection .rodata.ner_bundled,\"a\"\n"
+#define BUNDLED_LOCAL(name) ".hidden " BUNDLED_SYMBOL(name) "\n"
+#define BUNDLED_BACK        ".popsection\n"
 #endif
 
 /* clang-format off */
 __asm__(
-  SECTION
+  BUNDLED_SECTION
   ".balign 64\n"
-  ".globl " SYMBOL(ner_bundled_begin) "\n" LOCAL(ner_bundled_begin)
-  SYMBOL(ner_bundled_begin) ":\n"
-  ".incbin \"" NER_BUNDLED_PATH "\"\n"
-  ".globl " SYMBOL(ner_bundled_end) "\n" LOCAL(ner_bundled_end)
-  SYMBOL(ner_bundled_end) ":\n"
+  ".globl " BUNDLED_SYMBOL(ner_bundled_begin) "\n" BUNDLED_LOCAL(ner_bundled_begin)
+  BUNDLED_SYMBOL(ner_bundled_begin) ":\n"
+  BUNDLED_BYTES
+  ".globl " BUNDLED_SYMBOL(ner_bundled_end) "\n" BUNDLED_LOCAL(ner_bundled_end)
+  BUNDLED_SYMBOL(ner_bundled_end) ":\n"
   ".byte 0\n" /* so that the end is an address inside the section */
-  BACK
+  BUNDLED_BACK
 );
 /* clang-format on */
 
@@ -45,6 +60,8 @@ extern const unsigned char ner_bundled_begin[], ner_bundled_end[];
 #pragma GCC visibility pop
 
 const unsigned char *ner_bundled(size_t *n_bytes) {
-  *n_bytes = (size_t)(ner_bundled_end - ner_bundled_begin);
-  return ner_bundled_begin;
+  /* volatile: to a compiler two arrays never begin at the same place, so it would not compare. */
+  const unsigned char *volatile end = ner_bundled_end;
+  *n_bytes = (size_t)(end - ner_bundled_begin);
+  return *n_bytes ? ner_bundled_begin : NULL;
 }

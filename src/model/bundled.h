@@ -1,5 +1,5 @@
 /* bundled.h - the bytes of the model that is part of the library: a file as
-** ner_convert() writes it. Read-only, 64-byte aligned. */
+** ner_convert() writes it. Read-only, 64-byte aligned. NULL: a build without a model. */
 #ifndef NER_BUNDLED_H
 #define NER_BUNDLED_H
 

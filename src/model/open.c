@@ -98,8 +98,13 @@ int ner_model_open_bundled(struct ner_model **out, struct ner_err *err) {
   struct ner_safetensors *file;
   size_t n_bytes;
   const unsigned char *bytes = ner_bundled(&n_bytes);
-  int rc = ner_safetensors_open_bytes(bytes, n_bytes, "(bundled)", &file, err);
+  int rc;
   *out = NULL;
+  if( !bytes )
+    return ner_fail(err, NER_ERROR,
+                    "this build has no bundled model; load another one with ner_load(name, path), "
+                    "set NER_MODEL to its path, or build with -DNER_BUNDLED_PATH");
+  rc = ner_safetensors_open_bytes(bytes, n_bytes, "(bundled)", &file, err);
   if( rc == NER_OK ) rc = ner_model_from_file(file, NER_PRECISION_FILE, out, err);
   if( rc == NER_OK ) finish_model(*out);
   return rc;
