@@ -172,6 +172,46 @@ if command -v wget >/dev/null 2>&1; then
   expect "wget's weights" same "$work/wget"
 fi
 
+# Any OWNER/NAME, at any revision: one file or shards, and whatever files there are.
+any=$work/hub/some-one/My.Model_1/resolve
+mkdir -p "$any/main" "$any/refs%2Fpr%2F7"
+cp "$hub/config.json" "$hub/vocab.txt" "$hub/model.safetensors" "$any/main/"
+t=$work/any
+expect "any model" run plain some-one/My.Model_1 "$t"
+expect "its weights" same "$t"
+expect "its SQL" grep -qxF "SELECT ner_load('My.Model_1', '$t');" "$work/out"
+expect "asks for tokenizer.json too" grep -q '^404 - /plain/some-one/My.Model_1/resolve/main/tokenizer.json' "$work/log"
+echo '{"added_tokens": []}' >"$any/refs%2Fpr%2F7/tokenizer.json"
+echo '{}' | tee "$any/refs%2Fpr%2F7/config.json" >"$any/refs%2Fpr%2F7/special_tokens_map.json"
+cp "$hub/model.safetensors" "$any/refs%2Fpr%2F7/model-00001-of-00002.safetensors"
+cp "$hub/model.safetensors" "$any/refs%2Fpr%2F7/model-00002-of-00002.safetensors"
+index() { echo "{\"weight_map\": {\"a\": \"model-00001-of-00002.safetensors\", \"b\": \"$1\"}}"; }
+index model-00002-of-00002.safetensors >"$any/refs%2Fpr%2F7/model.safetensors.index.json"
+refuse "another revision in the same directory" run plain some-one/My.Model_1@refs/pr/7 "$t"
+expect "what is there is named" said 'holds some-one/My.Model_1@main; name another directory'
+t=$work/sharded
+expect "shards at a revision" run plain some-one/My.Model_1@refs/pr/7 "$t"
+for file in config.json tokenizer.json special_tokens_map.json model.safetensors.index.json \
+  model-00001-of-00002.safetensors model-00002-of-00002.safetensors; do
+  expect "$file is there" cmp -s "$any/refs%2Fpr%2F7/$file" "$t/$file"
+done
+for bad in ../../evil.safetensors /etc/x.safetensors ..safetensors/x.safetensors; do
+  index "$bad" >"$any/refs%2Fpr%2F7/model.safetensors.index.json"
+  rm -rf "$work/evil"
+  refuse "a shard called $bad" run plain some-one/My.Model_1@refs/pr/7 "$work/evil"
+  expect "it is named" said 'is no plain file name'
+done
+rm "$any/main/model.safetensors"
+refuse "no safetensors at all" run plain some-one/My.Model_1 "$work/bin-only"
+expect "says how to convert" said 'from_pretrained(.some-one/My.Model_1., revision=.main.)'
+printf 'version https://git-lfs.github.com/spec/v1\n' >"$any/main/vocab.txt"
+refuse "a pointer for vocab.txt" run plain some-one/My.Model_1 "$work/pointer"
+expect "is recognised, too" said 'vocab.txt is not what its name says'
+for bad in a/b/c ../x x/.. a/ /b 'a/b c' 'a/b@' 'a/b@../x' 'a/b@x y'; do
+  refuse "the name $bad" run plain "$bad" "$work/bad"
+  expect "$bad is refused before anything is asked" [ "$(requests)" -eq 0 ]
+done
+
 # Another revision; models that are not there; wrong arguments; nobody at home.
 cp -r "$hub" "$work/hub/distilbert-NER/resolve/v2"
 export NER_FETCH_REVISION=v2
