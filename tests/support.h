@@ -304,4 +304,42 @@ TEST_UNUSED void tiny_write(const char *dir, const struct tiny *tiny) {
   tiny_write_weights(dir, tiny);
 }
 
+/* Tensors i of the directory's file with i % n == part, as a file of its own. */
+static void tiny_write_shard(const char *dir, const char *name, const struct ner_safetensors *file,
+                        size_t part, size_t n) {
+  struct ner_tensor tensor[64];
+  struct ner_err err = {0};
+  size_t n_tensors = 0;
+  char path[TEST_PATH];
+  for( size_t i = part; i < ner_safetensors_count(file); i += n ) {
+    assert_true(n_tensors < 64);
+    tensor[n_tensors++] = *ner_safetensors_at(file, i);
+  }
+  if( ner_safetensors_write(test_path(path, dir, name), tensor, n_tensors, NULL, NULL, &err) )
+    fail_msg("%s", err.msg);
+}
+
+/* Cuts the weights of a tiny directory into shards a.safetensors and b.safetensors with an index,
+** whose text is returned, for free(). */
+TEST_UNUSED char *tiny_shard(const char *dir) {
+  size_t n, n_text = 0, cap = 8192;
+  char *bytes = test_read(dir, "model.safetensors", &n), *text = malloc(cap);
+  struct ner_safetensors *file;
+  struct ner_err err = {0};
+  assert_non_null(text);
+  assert_int_equal(ner_safetensors_open_bytes((unsigned char *)bytes, n, "x", &file, &err), 0);
+  tiny_write_shard(dir, "a.safetensors", file, 0, 2);
+  tiny_write_shard(dir, "b.safetensors", file, 1, 2);
+  n_text += (size_t)snprintf(text, cap, "{\"metadata\":{\"total_size\":1},\"weight_map\":{");
+  for( size_t i = 0; i < ner_safetensors_count(file); i++ )
+    n_text += (size_t)snprintf(text + n_text, cap - n_text, "%s\"%s\":\"%c.safetensors\"",
+                               i ? "," : "", ner_safetensors_at(file, i)->name, i % 2 ? 'b' : 'a');
+  snprintf(text + n_text, cap - n_text, "}}");
+  ner_safetensors_close(file);
+  free(bytes);
+  test_remove(dir, "model.safetensors");
+  test_write_text(dir, "model.safetensors.index.json", text);
+  return text;
+}
+
 #endif

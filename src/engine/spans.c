@@ -159,18 +159,20 @@ static int close_group(struct group *group, const struct ner_model *model,
                        const struct ner_tokens *tokens, double threshold, struct found *found) {
   const struct ner_token *first, *last;
   const struct ner_label *label;
+  const char *type;
   float score;
   if( group->begin == group->end ) return NER_OK;
   label = &model->label[group->first];
+  type = group->strict ? label->scheme_type : label->type;
   first = &tokens->token[group->begin];
   last = &tokens->token[group->end - 1];
   score = ner_sum_f32(group->score, group->n_units) / (float)group->n_units;
   group->begin = group->end;
-  if( label->is_outside || score < threshold ) return NER_OK;
+  if( strcmp(type, "O") == 0 || score < threshold ) return NER_OK;
   if( ner_grow((void **)found->entity, found->cap, *found->n + 1, sizeof **found->entity) )
     return NER_NOMEM;
   (*found->entity)[(*found->n)++] = (struct ner_entity){
-      .label = group->strict ? label->scheme_type : label->type,
+      .label = type,
       .score = score,
       .start = first->start,
       .end = last->end,

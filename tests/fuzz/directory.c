@@ -1,8 +1,8 @@
 /*
 ** directory.c - fuzzes the loader of Hugging Face directories: config.json, tokenizer_config.json,
-** vocab.txt and tokenizer.json, beside sound weights.
+** vocab.txt and tokenizer.json, and the index of shards, beside sound weights.
 **
-**     what to do (a byte, below), then the four files, each ended by a byte 0xFF
+**     what to do (a byte, below), then the files, each ended by a byte 0xFF
 **
 ** A mutator of our own puts values that are worth a try in the place of whole JSON values and of
 ** whole lines of vocab.txt, so that most of what it makes is still JSON, and as many pieces.
@@ -17,24 +17,27 @@ enum {
   NO_TOKENIZER_CONFIG = 16,
   NO_VOCAB = 32,
   NO_TOKENIZER = 64,
+  SHARDS = 128, /* the weights in shards; the fifth file is their index */
 };
 
-static const char *const names[4] = {"config.json", "tokenizer_config.json", "vocab.txt",
-                                     "tokenizer.json"};
-static char dirs[2][TEST_PATH]; /* DistilBERT, BERT */
+static const char *const names[5] = {"config.json", "tokenizer_config.json", "vocab.txt",
+                                     "tokenizer.json", "model.safetensors.index.json"};
+static char dirs[4][TEST_PATH]; /* DistilBERT, BERT; the same in shards */
 
 static void remove_dirs(void) {
-  for( int i = 0; i < 2; i++ ) test_dir_remove(dirs[i]);
+  for( int i = 0; i < 4; i++ ) test_dir_remove(dirs[i]);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
   (void)argc, (void)argv;
   fuzz_begin();
-  for( int i = 0; i < 2; i++ ) {
-    struct tiny t = i ? tiny_bert() : tiny_distilbert();
+  for( int i = 0; i < 4; i++ ) {
+    struct tiny t = i % 2 ? tiny_bert() : tiny_distilbert();
     test_dir_make(dirs[i]);
     t.layers = 1;
+    t.dtype = i < 2 ? NER_DTYPE_F32 : NER_DTYPE_F64;
     tiny_write_weights(dirs[i], &t);
+    if( i >= 2 ) free(tiny_shard(dirs[i]));
   }
   atexit(remove_dirs);
   return 0;
@@ -46,7 +49,12 @@ static void check_model(const struct ner_model *model) {
   check(c->hidden > 0 && c->heads > 0 && c->hidden % c->heads == 0);
   check(c->n_labels > 0 && c->max_tokens >= 3 && c->max_tokens <= c->max_positions);
   check(ner_vocab_size(vocab) == c->vocab_size);
-  for( int32_t i = 0; i < c->n_labels; i++ ) check(model->label[i].name);
+  check(model->scheme);
+  for( int32_t i = 0; i < c->n_labels; i++ ) {
+    const struct ner_label *label = &model->label[i];
+    check(label->name && label->type && label->scheme_type);
+    check(label->tag_id < c->n_labels && label->scheme_type_id < c->n_labels);
+  }
   for( int32_t i = 0; i < c->vocab_size; i++ ) {
     size_t n, n_cp = 0;
     const char *piece = ner_vocab_piece(vocab, i, &n);
@@ -92,15 +100,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   static const char text[] = "Anna lives in Rome. \xc3\xa9 a[SEP]aab\xff";
   struct fuzz_bytes in = {bytes, n_bytes};
   int how = fuzz_byte(&in);
-  const char *dir = dirs[how & BERT ? 1 : 0];
+  const char *dir = dirs[(how & BERT ? 1 : 0) + (how & SHARDS ? 2 : 0)];
   enum ner_precision precision = how & INT8 ? NER_PRECISION_INT8 : NER_PRECISION_FILE;
   struct ner_model *model = NULL;
   struct ner_err err = {0};
   int rc;
-  for( int i = 0; i < 4; i++ ) {
+  for( int i = 0; i < (how & SHARDS ? 5 : 4); i++ ) {
     struct fuzz_bytes part = fuzz_until(&in, 0xFF);
     char path[TEST_PATH];
-    if( how & NO_CONFIG << i )
+    if( i < 4 && how & NO_CONFIG << i )
       remove(test_path(path, dir, names[i]));
     else
       test_write(dir, names[i], part.n ? (const char *)part.at : "", part.n);
@@ -151,7 +159,8 @@ static size_t change_value(char *text, size_t n, size_t max, unsigned seed) {
       "\"\\ud800\"",
       "\"##\"", "\"##a\"", "\"[UNK]\"", "\"[CLS]\"", "\"0\"", "\"1\"", "\"x\":{}", "[]", "{}",
       "{\"0\":\"O\"}", "[\"BertForTokenClassification\"]", "\"LABEL_1\"", "\"1\":\"E-PER\",\"2\"",
-      "\"bert\"", "\"distilbert\"", "\"gelu\"", "\"gelu_new\"", "\"WordPiece\"", "\"BPE\"", ""};
+      "NaN", "-Infinity", "\"S-PER\"", "\"PER-B\"", "\"L-PER\"", "\"../a.safetensors\"",
+      "\"/dev/zero\"", "\"b.safetensors\"", "\"gelu_python\"", "\"bert\"", "\"distilbert\"", "\"gelu\"", "\"gelu_new\"", "\"WordPiece\"", "\"BPE\"", ""};
   size_t at = n ? seed % n : 0;
   while( at < n && !strchr("\"0123456789-[{tfn", text[at]) ) at++;
   if( at == n || text[at] == 0 ) return n;
@@ -172,7 +181,7 @@ static size_t change_line(char *text, size_t n, size_t max, unsigned seed) {
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t n_bytes, size_t max_bytes, unsigned seed) {
-  unsigned which = seed / 8 % 4, how = seed / 32 % 4;
+  unsigned which = seed / 8 % (n_bytes && bytes[0] & SHARDS ? 5 : 4), how = seed / 32 % 4;
   struct fuzz_bytes in = {bytes, n_bytes}, part = {0};
   size_t begin, n, max, rest;
   uint8_t *copy;

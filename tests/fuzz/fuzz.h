@@ -160,7 +160,10 @@ TEST_UNUSED void fuzz_check_entities(const struct ner_model *model, const char *
     check(strcmp(e->label, "O") != 0);
     for( int32_t k = 0; k < model->config.n_labels && !known; k++ ) {
       const char *name = model->label[k].name, *dash = strchr(name, '-');
+      size_t n_name = strlen(name), n_label = strlen(e->label);
       known = strcmp(e->label, dash ? dash + 1 : name) == 0;
+      if( options->aggregation == NER_AGGREGATION_STRICT && n_name == n_label + 2 )
+        known |= name[n_label] == '-' && memcmp(name, e->label, n_label) == 0;
     }
     check(known);
     if( before ) check(e->start >= before->start && e->start + 1 >= before->end);

@@ -49,7 +49,8 @@ static bool check_file(const struct ner_safetensors *file, const unsigned char *
     if( t->dtype != NER_DTYPE_OTHER )
       check(elements * ner_dtype_bytes(t->dtype) == t->n_bytes);
     for( uint64_t k = 0; k < t->n_bytes; k++ ) sum += t->data[k];
-    if( t->dtype == NER_DTYPE_F32 || t->dtype == NER_DTYPE_F16 || t->dtype == NER_DTYPE_BF16 ) {
+    if( t->dtype == NER_DTYPE_F32 || t->dtype == NER_DTYPE_F16 || t->dtype == NER_DTYPE_BF16 ||
+        t->dtype == NER_DTYPE_F64 ) {
       float *values = malloc(elements * sizeof *values + 1);
       check(values);
       ner_tensor_to_f32(t, 0, elements, values);

@@ -34,43 +34,6 @@ static void must_fail(const char *path, const char *a, const char *b) {
 
 /* ---- shards ---- */
 
-/* Tensors i of the directory's file with i % n == part, as a file of its own. */
-static void write_shard(const char *dir, const char *name, const struct ner_safetensors *file,
-                        size_t part, size_t n) {
-  struct ner_tensor tensor[64];
-  struct ner_err err = {0};
-  size_t n_tensors = 0;
-  char path[TEST_PATH];
-  for( size_t i = part; i < ner_safetensors_count(file); i += n ) {
-    assert_true(n_tensors < 64);
-    tensor[n_tensors++] = *ner_safetensors_at(file, i);
-  }
-  if( ner_safetensors_write(test_path(path, dir, name), tensor, n_tensors, NULL, NULL, &err) )
-    fail_msg("%s", err.msg);
-}
-
-/* The weights of a tiny directory in shards a.safetensors and b.safetensors; returns the index. */
-static char *shard_directory(const char *dir) {
-  size_t n, n_text = 0, cap = 8192;
-  char *bytes = test_read(dir, "model.safetensors", &n), *text = malloc(cap);
-  struct ner_safetensors *file;
-  struct ner_err err = {0};
-  assert_non_null(text);
-  assert_int_equal(ner_safetensors_open_bytes((unsigned char *)bytes, n, "x", &file, &err), 0);
-  write_shard(dir, "a.safetensors", file, 0, 2);
-  write_shard(dir, "b.safetensors", file, 1, 2);
-  n_text += (size_t)snprintf(text, cap, "{\"metadata\":{\"total_size\":1},\"weight_map\":{");
-  for( size_t i = 0; i < ner_safetensors_count(file); i++ )
-    n_text += (size_t)snprintf(text + n_text, cap - n_text, "%s\"%s\":\"%c.safetensors\"",
-                               i ? "," : "", ner_safetensors_at(file, i)->name, i % 2 ? 'b' : 'a');
-  snprintf(text + n_text, cap - n_text, "}}");
-  ner_safetensors_close(file);
-  free(bytes);
-  test_remove(dir, "model.safetensors");
-  test_write_text(dir, "model.safetensors.index.json", text);
-  return text;
-}
-
 static void shards(void **state) {
   char dir[TEST_PATH];
   test_dir_make(dir);
@@ -80,7 +43,7 @@ static void shards(void **state) {
     tiny_write(dir, &tiny);
     f32 = directory_hash(dir, NER_PRECISION_F32);
     int8 = directory_hash(dir, NER_PRECISION_INT8);
-    free(shard_directory(dir));
+    free(tiny_shard(dir));
     assert_true(directory_hash(dir, NER_PRECISION_F32) == f32);
     assert_true(directory_hash(dir, NER_PRECISION_INT8) == int8);
   }
@@ -115,9 +78,9 @@ static void indexes_that_lie(void **state) {
   test_dir_make(dir);
   test_dir_make(other);
   tiny_write(dir, &tiny);
-  index = shard_directory(dir);
+  index = tiny_shard(dir);
   tiny_write(other, &tiny);
-  free(shard_directory(other));
+  free(tiny_shard(other));
   for( size_t i = 0; i < sizeof edits / sizeof edits[0]; i++ ) {
     if( strstr(edits[i].to, "link.") )
       assert_int_equal(symlink(test_path(path, other, "a.safetensors"),
@@ -157,7 +120,7 @@ static void hub_cache(void **state) {
   test_dir_make(root);
   tiny_write(plain, &tiny);
   hash = directory_hash(plain, NER_PRECISION_FILE);
-  free(shard_directory(plain));
+  free(tiny_shard(plain));
   for( size_t i = 0; i < 3; i++ )
     assert_int_equal(mkdir(test_path(path, root, folders[i]), 0700), 0);
   test_path(dir, root, "snapshots/1234");
