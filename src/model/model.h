@@ -94,13 +94,13 @@ struct ner_model {
   const char *scheme;      /* "BIO", "BIOES (suffix)" ...: see labels.c */
   bool needs_strict;       /* only strict reads that scheme */
   struct ner_weights weights;
-  enum ner_precision precision;      /* F32 or INT8 */
-  int64_t parameters;                /* as trained */
-  uint64_t n_bytes;                  /* weights in memory */
-  char *path;                        /* where it came from; "(bundled)" */
-  char *ignored_json;                /* names of tensors that were not used, an array; NULL: none */
-  char *labels_json;                 /* ["O","B-PER",...] */
-  atomic_uint_fast64_t hash;         /* ner_model_hash() once it was computed, 0 before */
+  enum ner_precision precision; /* F32 or INT8 */
+  int64_t parameters;           /* as trained */
+  uint64_t n_bytes;             /* weights in memory */
+  char *path;                   /* where it came from; "(bundled)" */
+  char *ignored_json;           /* names of tensors that were not used, an array; NULL: none */
+  char *labels_json;            /* ["O","B-PER",...] */
+  atomic_uint_fast64_t hash;    /* ner_model_hash() once it was computed, 0 before */
   /* Owned storage (model.c). */
   struct ner_storage *storage;
 };

@@ -1,6 +1,7 @@
 """make.py - tiny random models, and what Hugging Face says about texts.
 
     python make.py            (in tests/golden; writes models/, logits/, spans/)
+    python make.py NAME...    these models alone
 
 Needs torch, transformers and tokenizers (<= 0.22.2). Made with torch 1.13,
 transformers 4.48.3 and tokenizers 0.21.4; ids and offsets were found the same under
@@ -80,7 +81,7 @@ def vocabulary(lowercase, small, specials_at):
 def model_list():
     """name: what it is for is said by the name and by the comment."""
     base = dict(arch="distilbert", hidden=32, heads=4, ffn=64, layers=2, positions=96, labels=DISTIL_LABELS, small=False,
-                lowercase=False, specials_at=1, stages=False, dtype=torch.float32, save="vocab", config={"do_lower_case": False, "model_max_length": 96})
+                lowercase=False, specials_at=1, stages=False, dtype=torch.float32, save="vocab", act="gelu", config={"do_lower_case": False, "model_max_length": 96})
     def model(**changes):
         return {**base, **changes}
     return {
@@ -100,6 +101,11 @@ def model_list():
         "distil-short": model(hidden=16, heads=2, ffn=24, small=True, positions=48, config={"do_lower_case": False}),
         # A model whose labels nobody named: nothing is outside.
         "distil-label-n": model(hidden=16, heads=2, ffn=24, layers=1, small=True, labels=[f"LABEL_{i}" for i in range(5)]),
+        # The tanh form of GELU, 64-bit weights, labels that mark ends and singles.
+        "bert-gelu-new": model(arch="bert", hidden=16, heads=2, ffn=24, small=True, act="gelu_new", dtype=torch.float64,
+                               labels=["O"] + [f"{p}-{t}" for t in ("PER", "LOC") for p in "BIES"]),
+        # Shards with an index, letters behind the type.
+        "distil-shards": model(hidden=16, heads=2, ffn=24, small=True, save="shards", labels=["O", "PER-B", "PER-I", "LOC-B", "LOC-I"]),
         # Labels without B- and I-, some with hyphens all the same.
         "bert-plain": model(arch="bert", hidden=16, heads=2, ffn=24, layers=1, small=True, labels=["PER", "O", "geo-pol", "LOC", "I-X-Y", "o"]),
     }
@@ -145,11 +151,11 @@ def make_model(name, m, path):
     label2id = {l: i for i, l in id2label.items()}
     if m["arch"] == "distilbert":
         config = DistilBertConfig(vocab_size=len(vocab), dim=m["hidden"], hidden_dim=m["ffn"], n_layers=m["layers"], n_heads=m["heads"],
-                                  max_position_embeddings=m["positions"], id2label=id2label, label2id=label2id)
+                                  max_position_embeddings=m["positions"], id2label=id2label, label2id=label2id, activation=m["act"])
         model = DistilBertForTokenClassification(config)
     else:
         config = BertConfig(vocab_size=len(vocab), hidden_size=m["hidden"], intermediate_size=m["ffn"], num_hidden_layers=m["layers"],
-                            num_attention_heads=m["heads"], max_position_embeddings=m["positions"], id2label=id2label, label2id=label2id)
+                            num_attention_heads=m["heads"], max_position_embeddings=m["positions"], id2label=id2label, label2id=label2id, hidden_act=m["act"])
         model = BertForTokenClassification(config)
     os.makedirs(path)
     with open(path + "/vocab.txt", "w", encoding="utf-8") as f:
@@ -160,7 +166,7 @@ def make_model(name, m, path):
     tokenizer = kind.from_pretrained(path)
     random_weights(model, m["labels"], sum(name.encode()))
     balance(model.eval(), tokenizer, m["labels"])
-    model.to(m["dtype"]).save_pretrained(path)
+    model.to(m["dtype"]).save_pretrained(path, max_shard_size="16KB" if m["save"] == "shards" else "5GB")
 
     if m["save"] == "json":
         tokenizer.save_pretrained(path)
@@ -171,6 +177,8 @@ def make_model(name, m, path):
         os.remove(path + "/tokenizer.json")
         os.remove(path + "/special_tokens_map.json")
 
+    if m["save"] == "shards":
+        return
     weights = path + "/model.safetensors"
     if name == "bert-json":
         tensors = load(weights)
@@ -294,11 +302,15 @@ def main():
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     for folder in ("models", "logits", "spans"):
-        shutil.rmtree(f"{HERE}/{folder}", ignore_errors=True)
-        os.makedirs(f"{HERE}/{folder}")
-    many = {"distil-cased": 330, "bert-uncased": 330, "bert-json": 330, "bert-plain": 70, "distil-label-n": 50}
+        if len(sys.argv) == 1:
+            shutil.rmtree(f"{HERE}/{folder}", ignore_errors=True)
+        os.makedirs(f"{HERE}/{folder}", exist_ok=True)
+    many = {"bert-gelu-new": 70, "distil-shards": 50, "distil-cased": 330, "bert-uncased": 330, "bert-json": 330, "bert-plain": 70, "distil-label-n": 50}
     for name, m in model_list().items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         path = f"{HERE}/models/{name}"
+        shutil.rmtree(path, ignore_errors=True)
         make_model(name, m, path)
         write_logits(name, m, path)
         if name in many:

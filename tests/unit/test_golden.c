@@ -602,12 +602,13 @@ static void test_windows(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      LOGITS("distil-cased"),       LOGITS("distil-odd"),           LOGITS("bert-json"),
-      LOGITS("bert-uncased"),       LOGITS("distil-f16"),           LOGITS("bert-bf16"),
-      LOGITS("distil-unaligned"),   LOGITS("distil-short"),         LOGITS("distil-label-n"),
-      LOGITS("bert-plain"),         SPANS("distil-cased"),          SPANS("bert-uncased"),
-      SPANS("bert-json"),           SPANS("distil-label-n"),        SPANS("bert-plain"),
-      cmocka_unit_test(test_alone), cmocka_unit_test(test_windows),
+      LOGITS("distil-cased"),     LOGITS("distil-odd"),         LOGITS("bert-json"),
+      LOGITS("bert-uncased"),     LOGITS("distil-f16"),         LOGITS("bert-bf16"),
+      LOGITS("distil-unaligned"), LOGITS("distil-short"),       LOGITS("distil-label-n"),
+      LOGITS("bert-gelu-new"),    SPANS("bert-gelu-new"),       LOGITS("distil-shards"),
+      SPANS("distil-shards"),     LOGITS("bert-plain"),         SPANS("distil-cased"),
+      SPANS("bert-uncased"),      SPANS("bert-json"),           SPANS("distil-label-n"),
+      SPANS("bert-plain"),        cmocka_unit_test(test_alone), cmocka_unit_test(test_windows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
