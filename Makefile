@@ -51,6 +51,13 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo "cc $<"; $(CC) $(NER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# ner_version() and ner_debug() tell the commit of the source, where there is a repository. Only
+# version.o knows it, and is compiled anew when it changes.
+COMMIT := $(shell git rev-parse --short=10 HEAD 2>/dev/null)
+$(shell mkdir -p $(BUILD); echo '$(COMMIT)' | cmp -s - $(BUILD)/commit || echo '$(COMMIT)' >$(BUILD)/commit)
+$(BUILD)/obj/src/base/version.o $(BUILD)/obj-core/src/base/version.o: $(BUILD)/commit
+$(BUILD)/obj/src/base/version.o $(BUILD)/obj-core/src/base/version.o: CFLAGS += $(if $(COMMIT),-DNER_COMMIT='"$(COMMIT)"')
+
 # The model's bytes are part of bundled.o (.incbin).
 $(BUILD)/obj/src/model/bundled.o: $(BUNDLED)
 

@@ -38,7 +38,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NER_VERSION "0.1.0"
+#define NER_VERSION "0.2.0"
 
 #if defined(_WIN32)
 #define NER_API __declspec(dllexport)
@@ -103,6 +103,7 @@ struct ner_entities {
 
 struct ner_model;
 
+/* NER_VERSION, or "0.2.0+1a2b3c4" where the build knows the commit of the source. */
 NER_API const char *ner_version(void);
 
 /* Opens a Hugging Face model directory, or one .safetensors file written by

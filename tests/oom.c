@@ -191,6 +191,8 @@ static const struct step steps[] = {
     {.name = "an error of a table", .sql = "SELECT * FROM ner('x', 'tiny', 'middle')"},
     {.name = "an error of ner_query", .sql = "SELECT * FROM ner_query('DELETE FROM x')"},
     {.name = "ner_models", .sql = "SELECT * FROM ner_models"},
+    {.name = "a table as a scalar", .sql = "SELECT ner_models()"},
+    {.name = "parameters of ner_query", .sql = "SELECT * FROM ner_query('SELECT :a, ?')"},
     {.name = "ner_threads and ner_version", .sql = "SELECT ner_threads(), ner_version()"},
     {.name = "ner_debug", .sql = "SELECT json_extract(ner_debug(), '$.models')"},
     {.name = "ner_default", .sql = "SELECT ner_default('tiny')"},

@@ -103,6 +103,10 @@ static inline bool ner_ascii_alnum(char c) {
 #define NER_NUMBER_BYTES 40
 char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]);
 
+/* The commit of the source, "unknown" where the build does not know it. ner_version() of ner.h has it
+** behind the version. */
+const char *ner_commit(void);
+
 /* A number that nobody outside this process can foresee, another at each call. */
 uint64_t ner_random(void);
 

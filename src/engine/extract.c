@@ -7,10 +7,6 @@
 
 #include <math.h>
 
-const char *ner_version(void) {
-  return NER_VERSION;
-}
-
 int ner_threads(int n) {
   return ner_pool_threads(n);
 }

@@ -278,6 +278,13 @@ int ner_registry_set_default(const char *name, const struct ner_cancel *cancel,
   return found ? NER_OK : fail_unknown(name, err);
 }
 
+const char *ner_registry_default(char name[NER_MODEL_NAME_BYTES]) {
+  lock();
+  snprintf(name, NER_MODEL_NAME_BYTES, "%s", default_name());
+  unlock();
+  return strcmp(name, ENVIRONMENT) ? NULL : environment_path();
+}
+
 int ner_registry_list(struct ner_registry_entry **out, size_t *n, struct ner_err *err) {
   struct ner_registry_entry *list;
   const char *name;

@@ -26,8 +26,14 @@ int ner_registry_unload(const char *name, struct ner_err *err);
 int ner_registry_set_default(const char *name, const struct ner_cancel *cancel,
                              struct ner_err *err);
 
+#define NER_MODEL_NAME_BYTES 65 /* NUL included */
+
+/* The default model's name, whether or not it is open or can be opened. Returns the path that NER_MODEL
+** gives it, NULL when the default is another. */
+const char *ner_registry_default(char name[NER_MODEL_NAME_BYTES]);
+
 struct ner_registry_entry {
-  char name[65];
+  char name[NER_MODEL_NAME_BYTES];
   bool is_default;
   struct ner_model *model; /* holds a reference */
 };

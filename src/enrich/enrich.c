@@ -216,9 +216,10 @@ static int start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **rest,
   struct cursor *c = (struct cursor *)cursor;
   struct place place = {.db = ner_sql_table_of(cursor)->db};
   bool beside = false, again = false;
-  int rc = ner_sql_options(cursor->arg[3], cursor->arg[4], &c->options, err);
+  int rc = ner_sql_model(place.db, cursor->arg[2], &c->model, err);
   c->max_bytes = FIRST_BYTES;
-  if( rc == NER_OK ) rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[2], &c->model, err);
+  if( rc == NER_OK )
+    rc = ner_sql_options(c->model, cursor->arg[3], cursor->arg[4], &c->options, err);
   if( rc == NER_OK ) {
     c->settings = ner_enrich_settings(c->model, &c->options);
     if( !c->settings ) rc = ner_fail_nomem(err);

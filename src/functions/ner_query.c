@@ -81,6 +81,23 @@ static int query_sqlite_failed(sqlite3 *db, const char *what, struct ner_err *er
   return ner_fail(err, NER_ERROR, "ner_query(): %s: %s", what, sqlite3_errmsg(db));
 }
 
+/* A parameter would be NULL, and the query silently another. */
+static int query_refuse_parameters(sqlite3_stmt *statement, struct ner_err *err) {
+  char names[200] = "";
+  size_t used = 0;
+  int n = sqlite3_bind_parameter_count(statement);
+  for( int i = 1; i <= n && used + 4 < sizeof names; i++ ) {
+    const char *name = sqlite3_bind_parameter_name(statement, i);
+    ner_format(names + used, sizeof names - used, "%s%s", used ? ", " : "", name ? name : "?");
+    used += strlen(names + used);
+  }
+  if( n == 0 ) return NER_OK;
+  return ner_fail(err, NER_ERROR,
+                  "ner_query(): nothing can be bound to the parameters of the query (%s); put their"
+                  " values into its text, with format('... %%Q ...', value)",
+                  names);
+}
+
 static int query_prepare(struct query_cursor *c, sqlite3 *db, struct ner_err *err) {
   const char *sql, *tail, *word;
   int n_columns, rc = ner_sql_name(c->base.arg[0], "ner_query()'s SQL", &sql, err);
@@ -103,7 +120,7 @@ static int query_prepare(struct query_cursor *c, sqlite3 *db, struct ner_err *er
     return ner_fail(err, NER_ERROR,
                     "ner_query() takes a SELECT of two columns, a key and a text; this one has %d",
                     n_columns);
-  return NER_OK;
+  return query_refuse_parameters(c->statement, err);
 }
 
 /* ner_sql_feed over the query. */
@@ -135,9 +152,9 @@ static int query_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **
   sqlite3 *db = ner_sql_table_of(cursor)->db;
   struct ner_options options;
   int rc = ner_sql_pushdown_read(&c->pushdown, plan, rest, err);
-  if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[2], cursor->arg[3], &options, err);
   if( rc == NER_OK ) rc = query_prepare(c, db, err);
   if( rc == NER_OK ) rc = ner_sql_model(db, cursor->arg[1], &c->model, err);
+  if( rc == NER_OK ) rc = ner_sql_options(c->model, cursor->arg[2], cursor->arg[3], &options, err);
   if( rc != NER_OK ) return rc;
   ner_sql_stream_begin(&c->stream, db, c->model, &options, &c->pushdown, query_feed, c);
   return query_next(cursor, err);

@@ -9,7 +9,7 @@
 ** is_split_into_words. Each element of the array gives a row: a word without pieces (empty, or
 ** nothing but control characters) is labelled 'O', its score and scores are NULL.
 */
-#include "sql/sql.h"
+#include "sql/cache.h"
 
 #include <string.h>
 #include "model/json.h"
@@ -27,7 +27,8 @@ static const char words_schema[] =
     "CREATE TABLE x(idx INTEGER, word TEXT, label TEXT, score REAL, scores TEXT,"
     " json_array BLOB HIDDEN, model BLOB HIDDEN)";
 
-#define WORDS_NO_TOKEN SIZE_MAX
+#define WORDS_NO_TOKEN   SIZE_MAX
+#define WORDS_KEEP_BYTES (64 * 1024)
 
 /* The words of the array, one after the other. */
 struct words_list {
@@ -96,24 +97,37 @@ static int words_fail_no_array(const char *why, struct ner_err *err) {
                   remedy ? (int)(remedy - why) : (int)strlen(why), why);
 }
 
-static int words_read(sqlite3_value *value, struct words_list *words, struct ner_err *err) {
-  struct ner_err json_err = {0};
-  struct ner_json *json = NULL;
+/* Opens the text in the connection's JSON reader. */
+static int words_open_json(struct ner_json **json, struct ner_slice text, struct ner_err *err) {
+  struct ner_err why = {0};
+  int rc;
+  if( *json )
+    rc = ner_json_replace(*json, text.utf8, text.n_bytes, "the array of words", &why);
+  else
+    rc = ner_json_open(text.utf8, text.n_bytes, "the array of words", json, &why);
+  if( rc == NER_NOMEM ) return ner_fail_nomem(err);
+  return rc == NER_OK ? NER_OK : words_fail_no_array(why.msg, err);
+}
+
+static int words_read(sqlite3_value *value, struct ner_json **json, struct words_list *words,
+                      struct ner_err *err) {
   enum ner_json_type type;
   struct ner_slice text;
   int rc = ner_sql_text(value, "the array of words", &text, err);
+  if( rc == NER_OK ) rc = words_open_json(json, text, err);
   if( rc != NER_OK ) return rc;
-  rc = ner_json_open(text.utf8, text.n_bytes, "the array of words", &json, &json_err);
-  if( rc == NER_NOMEM ) return ner_fail_nomem(err);
-  if( rc != NER_OK ) return words_fail_no_array(json_err.msg, err);
-  type = ner_json_type_at(json, "$");
+  type = ner_json_type_at(*json, "$");
   /* The whole is always there: without a type it could not be read for want of memory, and the
   ** walk says so. */
   if( type == NER_JSON_ARRAY || type == NER_JSON_MISSING )
-    rc = ner_json_each(json, "$", words_add, words, err);
+    rc = ner_json_each(*json, "$", words_add, words, err);
   else
     rc = words_fail_no_array("the array of words is no array", err);
-  ner_json_close(json);
+  /* The reader keeps the text; a long one is not worth it. */
+  if( text.n_bytes > WORDS_KEEP_BYTES || rc == NER_NOMEM ) {
+    ner_json_close(*json);
+    *json = NULL;
+  }
   return rc;
 }
 
@@ -144,7 +158,8 @@ static int words_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **
   struct words_cursor *c = (struct words_cursor *)cursor;
   int rc = NER_OK;
   if( !ner_sql_is_null(cursor->arg[0]) ) {
-    rc = words_read(cursor->arg[0], &c->words, err);
+    rc = words_read(cursor->arg[0], ner_sql_cache_json(ner_sql_table_of(cursor)->cache),
+                    &c->words, err);
     if( rc == NER_OK ) rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[1], &c->model, err);
     if( rc == NER_OK && c->words.n > 0 ) rc = words_label(c, ner_sql_table_of(cursor)->db, err);
   }

@@ -251,6 +251,20 @@ int ner_json_open_python(const char *text, size_t n_bytes, const char *what, str
   return copy ? json_open(copy, n_bytes, what, out, err) : ner_fail_nomem(err);
 }
 
+int ner_json_replace(struct ner_json *json, const char *text, size_t n_bytes, const char *what,
+                     struct ner_err *err) {
+  int rc = json_check(text, n_bytes, what, err);
+  if( rc != NER_OK ) return rc;
+  NER_FREE(json->text);
+  NER_FREE(json->what);
+  json->text = ner_strndup(text, n_bytes);
+  json->n_text = (int)n_bytes;
+  json->what = ner_strndup(what, strlen(what));
+  json->nomem = false;
+  if( !json->text || !json->what ) return ner_fail_nomem(err);
+  return check_valid(json, err);
+}
+
 void ner_json_close(struct ner_json *json) {
   if( !json ) return;
   for( int i = 0; i < MAX_NEST; i++ ) sqlite3_finalize(json->each[i]);

@@ -50,6 +50,10 @@ int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner
                   struct ner_err *err);
 int ner_json_open_python(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
                          struct ner_err *err);
+/* Another document in the place of json's, which saves opening a connection. After a failure `json` has
+** no document, and may be given another or be closed. */
+int ner_json_replace(struct ner_json *json, const char *text, size_t n_bytes, const char *what,
+                     struct ner_err *err);
 void ner_json_close(struct ner_json *json);
 
 /* path as in SQLite: "$.id2label", "$". A missing value is NER_JSON_MISSING.

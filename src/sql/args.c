@@ -50,6 +50,15 @@ int ner_sql_model(sqlite3 *db, sqlite3_value *value, struct ner_model **out,
   return rc;
 }
 
+int ner_sql_precision(sqlite3_value *value, enum ner_precision *out, struct ner_err *err) {
+  const char *name;
+  int rc;
+  *out = NER_PRECISION_FILE;
+  if( ner_sql_is_null(value) ) return NER_OK;
+  rc = ner_sql_name(value, "the precision", &name, err);
+  return rc == NER_OK ? ner_precision_parse(name, out, err) : rc;
+}
+
 static const char *args_skip_digits(const char *s, int *n) {
   for( ; *s >= '0' && *s <= '9'; s++ ) ++*n;
   return s;
@@ -73,9 +82,9 @@ static bool args_is_number(struct ner_slice text) {
   return n > 0 && args_skip_blanks(s) == text.utf8 + text.n_bytes;
 }
 
-int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct ner_options *out,
-                    struct ner_err *err) {
-  memset(out, 0, sizeof *out);
+int ner_sql_options(const struct ner_model *model, sqlite3_value *aggregation,
+                    sqlite3_value *threshold, struct ner_options *out, struct ner_err *err) {
+  *out = ner_model_options(model);
   if( !ner_sql_is_null(aggregation) ) {
     const char *name;
     int rc = ner_sql_name(aggregation, "the aggregation", &name, err);

@@ -2,6 +2,7 @@
 #include "sql/cache.h"
 
 #include <string.h>
+#include "model/json.h"
 
 /* A row is rarely asked about more than a few texts at a time. Longer texts would make the
 ** cache heavy (60 bytes a token, a token every 4 bytes) and gain as much from ner_enrich(). */
@@ -18,6 +19,8 @@ struct cache_entry {
 
 struct ner_sql_cache {
   int refs;
+  bool full;
+  struct ner_json *json;
   uint64_t clock;
   struct cache_entry entry[CACHE_ENTRIES];
 };
@@ -33,6 +36,18 @@ struct ner_sql_cache *ner_sql_cache_ref(struct ner_sql_cache *cache) {
   return cache;
 }
 
+bool ner_sql_cache_is_full(const struct ner_sql_cache *cache) {
+  return cache->full;
+}
+
+void ner_sql_cache_set_full(struct ner_sql_cache *cache) {
+  cache->full = true;
+}
+
+struct ner_json **ner_sql_cache_json(struct ner_sql_cache *cache) {
+  return &cache->json;
+}
+
 static void cache_discard(struct cache_entry *e) {
   NER_FREE(e->text);
   ner_output_free(&e->output);
@@ -43,6 +58,7 @@ void ner_sql_cache_unref(void *arg) {
   struct ner_sql_cache *cache = arg;
   if( --cache->refs > 0 ) return;
   for( int i = 0; i < CACHE_ENTRIES; i++ ) cache_discard(&cache->entry[i]);
+  ner_json_close(cache->json);
   NER_FREE(cache);
 }
 

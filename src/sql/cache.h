@@ -20,6 +20,10 @@ struct ner_sql_cache *ner_sql_cache_new(void); /* NULL: out of memory. One refer
 struct ner_sql_cache *ner_sql_cache_ref(struct ner_sql_cache *cache);
 void ner_sql_cache_unref(void *cache); /* as an xDestroy */
 
+/* Whether everything is registered with it, and not just what sqlite3_ner_safe_init() registers. */
+bool ner_sql_cache_is_full(const struct ner_sql_cache *cache);
+void ner_sql_cache_set_full(struct ner_sql_cache *cache);
+
 /* Tokens and probabilities of `text` under `model`, NULL when not here. They belong to the cache and
 ** stay until its next call. */
 const struct ner_output *ner_sql_cache_find(struct ner_sql_cache *cache,
@@ -29,6 +33,9 @@ const struct ner_output *ner_sql_cache_find(struct ner_sql_cache *cache,
 const struct ner_output *ner_sql_cache_put(struct ner_sql_cache *cache,
                                            const struct ner_model *model, struct ner_slice text,
                                            struct ner_output *output);
+
+/* A JSON reader for ner_words(), NULL until it has made one; closed with the cache. */
+struct ner_json **ner_sql_cache_json(struct ner_sql_cache *cache);
 
 #pragma GCC visibility pop
 #endif

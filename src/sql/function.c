@@ -43,6 +43,22 @@ void ner_sql_result_error(sqlite3_context *context, const struct ner_err *err) {
   sqlite3_result_error_code(context, code);
 }
 
+void ner_sql_result_str(sqlite3_context *context, sqlite3_str *str) {
+  int rc = sqlite3_str_errcode(str), n = sqlite3_str_length(str);
+  char *text = sqlite3_str_finish(str);
+  if( rc == SQLITE_TOOBIG ) {
+    sqlite3_free(text);
+    sqlite3_result_error_toobig(context);
+  } else if( rc != SQLITE_OK ) {
+    sqlite3_free(text);
+    sqlite3_result_error_nomem(context);
+  } else if( !text ) { /* sqlite3_str gives NULL for "" */
+    sqlite3_result_text(context, "", 0, SQLITE_STATIC);
+  } else {
+    sqlite3_result_text64(context, text, (sqlite3_uint64)n, sqlite3_free, SQLITE_UTF8);
+  }
+}
+
 int ner_sql_table_error(sqlite3_vtab *table, const struct ner_err *err) {
   int code = function_error_code(err);
   sqlite3_free(table->zErrMsg);

@@ -35,6 +35,26 @@ int ner_sql_extract(sqlite3 *db, struct ner_sql_cache *cache, struct ner_model *
   return rc;
 }
 
+int ner_sql_find(sqlite3_context *context, sqlite3_value *text, sqlite3_value *model,
+                 struct ner_sql_found *out, struct ner_err *err) {
+  struct ner_options options;
+  sqlite3 *db = sqlite3_context_db_handle(context);
+  int rc;
+  *out = (struct ner_sql_found){0};
+  rc = ner_sql_text(text, "the text", &out->text, err);
+  if( rc == NER_OK ) rc = ner_sql_model(db, model, &out->model, err);
+  if( rc != NER_OK ) return rc;
+  options = ner_model_options(out->model);
+  return ner_sql_extract(db, sqlite3_user_data(context), out->model, out->text, &options,
+                         &out->entities, err);
+}
+
+void ner_sql_found_free(struct ner_sql_found *found) {
+  ner_entities_free(&found->entities);
+  ner_model_unref(found->model);
+  *found = (struct ner_sql_found){0};
+}
+
 int32_t ner_sql_best_label(const float *probs, int32_t n_labels) {
   int32_t best = 0;
   for( int32_t i = 1; i < n_labels; i++ )

@@ -40,7 +40,16 @@ int ner_sql_register_query(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_enrich(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_json(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_redact(sqlite3 *db, struct ner_sql_cache *cache);
-int ner_sql_register_admin(sqlite3 *db, struct ner_sql_cache *cache);
+int ner_sql_register_html(sqlite3 *db, struct ner_sql_cache *cache);
+int ner_sql_register_version(sqlite3 *db, struct ner_sql_cache *cache);
+int ner_sql_register_load(sqlite3 *db, struct ner_sql_cache *cache);
+int ner_sql_register_convert(sqlite3 *db, struct ner_sql_cache *cache);
+int ner_sql_register_threads(sqlite3 *db, struct ner_sql_cache *cache);
+int ner_sql_register_debug(sqlite3 *db, struct ner_sql_cache *cache);
+
+/* The cache with which this library has registered itself on the connection before; NULL: it has not,
+** or what is called ner_version() there is not ours. Runs that function. */
+struct ner_sql_cache *ner_sql_registered(sqlite3 *db);
 
 /* ---- scalar functions (sql/function.c) ---- */
 
@@ -67,6 +76,9 @@ struct ner_sql_function {
 int ner_sql_register(sqlite3 *db, struct ner_sql_cache *cache,
                      const struct ner_sql_function *functions, size_t n);
 
+/* Finishes `str` as the function's result: text, or too big, or no memory. */
+void ner_sql_result_str(sqlite3_context *context, sqlite3_str *str);
+
 /* The two ways out for errors. The second returns the code for SQLite. */
 void ner_sql_result_error(sqlite3_context *context, const struct ner_err *err);
 int ner_sql_table_error(sqlite3_vtab *table, const struct ner_err *err);
@@ -92,8 +104,11 @@ int ner_sql_name(sqlite3_value *value, const char *what, const char **out, struc
 /* A reference to the model of that name; NULL: the default one, which may have to be opened:
 ** interrupts are felt. */
 int ner_sql_model(sqlite3 *db, sqlite3_value *value, struct ner_model **out, struct ner_err *err);
-int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct ner_options *out,
-                    struct ner_err *err);
+/* A precision: 'f32', 'int8', or NULL for what the file holds. */
+int ner_sql_precision(sqlite3_value *value, enum ner_precision *out, struct ner_err *err);
+/* NULL: what the model asks for; all entities. */
+int ner_sql_options(const struct ner_model *model, sqlite3_value *aggregation,
+                    sqlite3_value *threshold, struct ner_options *out, struct ner_err *err);
 
 /* ---- JSON (sql/json.c) ---- */
 
@@ -137,6 +152,17 @@ int ner_sql_run(sqlite3 *db, struct ner_model *model, const struct ner_input *in
 int ner_sql_extract(sqlite3 *db, struct ner_sql_cache *cache, struct ner_model *model,
                     struct ner_slice text, const struct ner_options *options,
                     struct ner_entities *out, struct ner_err *err);
+
+/* The same for a scalar function with a text and a model's name among its arguments: what was found,
+** with what it depends on. ner_sql_found_free() in any case. */
+struct ner_sql_found {
+  struct ner_slice text; /* inside the argument */
+  struct ner_model *model;
+  struct ner_entities entities;
+};
+int ner_sql_find(sqlite3_context *context, sqlite3_value *text, sqlite3_value *model,
+                 struct ner_sql_found *out, struct ner_err *err);
+void ner_sql_found_free(struct ner_sql_found *found);
 
 /* The most probable label of a token's probabilities [n_labels]; the first of equals. */
 int32_t ner_sql_best_label(const float *probs, int32_t n_labels);

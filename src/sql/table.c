@@ -273,15 +273,37 @@ static const sqlite3_module table_module_with_create = {
     .xRowid = table_rowid,
 };
 
-int ner_sql_table_register(sqlite3 *db, struct ner_sql_cache *cache,
-                           const struct ner_sql_shape *shape) {
+/* SELECT ner('x'): SQLite keeps functions and tables apart, so the name can be both. */
+static void table_as_scalar(sqlite3_context *context, int n_args, sqlite3_value **arg) {
+  const struct ner_sql_shape *shape = ((struct table_client *)sqlite3_user_data(context))->shape;
+  struct ner_err err = {0};
+  ner_fail(&err, NER_ERROR, "%s is a table, not a scalar function; write SELECT * FROM %s%s",
+           shape->name, shape->name, shape->n_args > 0 ? "(...)" : "");
+  ner_sql_result_error(context, &err);
+}
+
+static struct table_client *table_client_new(const struct ner_sql_shape *shape,
+                                             struct ner_sql_cache *cache) {
   struct table_client *client = ner_calloc(1, sizeof *client);
-  if( !client ) return SQLITE_NOMEM;
+  if( !client ) return NULL;
   client->shape = shape;
   client->cache = ner_sql_cache_ref(cache);
-  return sqlite3_create_module_v2(
+  return client;
+}
+
+int ner_sql_table_register(sqlite3 *db, struct ner_sql_cache *cache,
+                           const struct ner_sql_shape *shape) {
+  struct table_client *client = table_client_new(shape, cache);
+  int rc;
+  if( !client ) return SQLITE_NOMEM;
+  rc = sqlite3_create_module_v2(
       db, shape->name, shape->can_create ? &table_module_with_create : &table_module, client,
       table_client_free);
+  if( rc != SQLITE_OK ) return rc;
+  client = table_client_new(shape, cache);
+  if( !client ) return SQLITE_NOMEM;
+  return sqlite3_create_function_v2(db, shape->name, -1, NER_SQL_INFER, client, table_as_scalar,
+                                    NULL, NULL, table_client_free);
 }
 
 /* ---- columns that several tables have ---- */
