@@ -44,8 +44,8 @@ typedef int register_function(sqlite3 *db, struct ner_sql_cache *cache);
 
 /* What both entry points register, ner_version() first, and what only sqlite3_ner_init does. */
 static register_function *const infer[] = {
-    ner_sql_register_version, ner_sql_register_ner,    ner_sql_register_tokens,
-    ner_sql_register_words,   ner_sql_register_json,   ner_sql_register_redact,
+    ner_sql_register_version, ner_sql_register_ner,  ner_sql_register_tokens,
+    ner_sql_register_words,   ner_sql_register_json, ner_sql_register_redact,
     ner_sql_register_html,
 };
 static register_function *const direct[] = {

@@ -218,8 +218,7 @@ static int start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **rest,
   bool beside = false, again = false;
   int rc = ner_sql_model(place.db, cursor->arg[2], &c->model, err);
   c->max_bytes = FIRST_BYTES;
-  if( rc == NER_OK )
-    rc = ner_sql_options(c->model, cursor->arg[3], cursor->arg[4], &c->options, err);
+  if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[3], cursor->arg[4], &c->options, err);
   if( rc == NER_OK ) {
     c->settings = ner_enrich_settings(c->model, &c->options);
     if( !c->settings ) rc = ner_fail_nomem(err);

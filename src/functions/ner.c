@@ -159,7 +159,7 @@ static int entity_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value *
   struct ner_options options;
   int rc = ner_sql_pushdown_read(&c->pushdown, plan, rest, err);
   if( rc == NER_OK ) rc = ner_sql_model(table->db, cursor->arg[1], &c->model, err);
-  if( rc == NER_OK ) rc = ner_sql_options(c->model, cursor->arg[2], cursor->arg[3], &options, err);
+  if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[2], cursor->arg[3], &options, err);
   c->many = (plan & NER_SQL_PLAN_IN) != 0;
   if( rc == NER_OK && c->many ) rc = entity_read_list(c, table->db, cursor->list, err);
   if( rc != NER_OK ) return rc;

@@ -31,7 +31,8 @@
 #else
 #define DEBUG_LINKAGE "extension"
 #endif
-#define DEBUG_BUILD DEBUG_PROCESSOR ", " DEBUG_COMPILER ", SQLite " SQLITE_VERSION " headers, " DEBUG_LINKAGE
+#define DEBUG_BUILD                                                                                \
+  DEBUG_PROCESSOR ", " DEBUG_COMPILER ", SQLite " SQLITE_VERSION " headers, " DEBUG_LINKAGE
 
 /* "key":"value" or, where value is NULL, what `err` says as "key_error". */
 static void debug_text(sqlite3_str *json, const char *key, const char *value,

@@ -103,7 +103,8 @@ static int query_prepare(struct query_cursor *c, sqlite3 *db, struct ner_err *er
   int n_columns, rc = ner_sql_name(c->base.arg[0], "ner_query()'s SQL", &sql, err);
   if( rc != NER_OK ) return rc;
   word = query_first_word(sql);
-  if( !query_begins_with(word, "SELECT") && !query_begins_with(word, "WITH") && !query_begins_with(word, "VALUES") )
+  if( !query_begins_with(word, "SELECT") && !query_begins_with(word, "WITH") &&
+      !query_begins_with(word, "VALUES") )
     return ner_fail(err, NER_ERROR, "ner_query() takes a SELECT of a key and a text, not '%.60s'",
                     word);
   if( sqlite3_prepare_v2(db, word, -1, &c->statement, &tail) != SQLITE_OK )
@@ -128,7 +129,8 @@ static int query_feed(void *arg, sqlite3_value **key, sqlite3_value **text, stru
   struct query_cursor *c = arg;
   int rc = sqlite3_step(c->statement);
   if( rc == SQLITE_DONE ) return NER_OK;
-  if( rc != SQLITE_ROW ) return query_sqlite_failed(sqlite3_db_handle(c->statement), "the query failed", err);
+  if( rc != SQLITE_ROW )
+    return query_sqlite_failed(sqlite3_db_handle(c->statement), "the query failed", err);
   *key = sqlite3_value_dup(sqlite3_column_value(c->statement, 0));
   *text = sqlite3_value_dup(sqlite3_column_value(c->statement, 1));
   if( *key && *text ) return NER_OK;
@@ -154,7 +156,7 @@ static int query_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **
   int rc = ner_sql_pushdown_read(&c->pushdown, plan, rest, err);
   if( rc == NER_OK ) rc = query_prepare(c, db, err);
   if( rc == NER_OK ) rc = ner_sql_model(db, cursor->arg[1], &c->model, err);
-  if( rc == NER_OK ) rc = ner_sql_options(c->model, cursor->arg[2], cursor->arg[3], &options, err);
+  if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[2], cursor->arg[3], &options, err);
   if( rc != NER_OK ) return rc;
   ner_sql_stream_begin(&c->stream, db, c->model, &options, &c->pushdown, query_feed, c);
   return query_next(cursor, err);

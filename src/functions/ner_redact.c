@@ -57,8 +57,8 @@ static void redact_list_types(const struct ner_model *model, char *out, size_t n
     const char *type = redact_type_of(model, label);
     bool is_known = label->is_outside;
     for( int32_t k = 0; k < i && !is_known; k++ )
-      is_known = !model->label[k].is_outside &&
-                 !strcmp(redact_type_of(model, &model->label[k]), type);
+      is_known =
+          !model->label[k].is_outside && !strcmp(redact_type_of(model, &model->label[k]), type);
     if( is_known ) continue;
     ner_format(out + used, n_bytes - used, "%s%s", used ? ", " : "", type);
     used += strlen(out + used);

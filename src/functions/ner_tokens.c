@@ -56,7 +56,8 @@ static int tokens_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value *
   cursor->eof = ner_sql_is_null(cursor->arg[0]);
   if( cursor->eof ) return NER_OK;
   rc = ner_sql_text(cursor->arg[0], "the text", &c->text, err);
-  if( rc == NER_OK ) rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[1], &c->model, err);
+  if( rc == NER_OK )
+    rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[1], &c->model, err);
   if( rc != NER_OK ) return rc;
   input.utf8 = c->text.utf8;
   input.n_bytes = c->text.n_bytes;

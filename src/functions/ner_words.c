@@ -158,9 +158,10 @@ static int words_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **
   struct words_cursor *c = (struct words_cursor *)cursor;
   int rc = NER_OK;
   if( !ner_sql_is_null(cursor->arg[0]) ) {
-    rc = words_read(cursor->arg[0], ner_sql_cache_json(ner_sql_table_of(cursor)->cache),
-                    &c->words, err);
-    if( rc == NER_OK ) rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[1], &c->model, err);
+    rc = words_read(cursor->arg[0], ner_sql_cache_json(ner_sql_table_of(cursor)->cache), &c->words,
+                    err);
+    if( rc == NER_OK )
+      rc = ner_sql_model(ner_sql_table_of(cursor)->db, cursor->arg[1], &c->model, err);
     if( rc == NER_OK && c->words.n > 0 ) rc = words_label(c, ner_sql_table_of(cursor)->db, err);
   }
   cursor->eof = c->words.n == 0;
@@ -173,7 +174,7 @@ static int words_next(struct ner_sql_cursor *cursor, struct ner_err *err) {
 }
 
 static void words_result_scores(sqlite3_context *context, const struct ner_model *model,
-                          const float *probs) {
+                                const float *probs) {
   sqlite3_str *json = sqlite3_str_new(sqlite3_context_db_handle(context));
   for( int32_t i = 0; i < model->config.n_labels; i++ ) {
     const char *name = model->label[i].name;

@@ -36,8 +36,7 @@ int ner_sql_name(sqlite3_value *value, const char *what, const char **out, struc
   return NER_OK;
 }
 
-int ner_sql_model(sqlite3 *db, sqlite3_value *value, struct ner_model **out,
-                  struct ner_err *err) {
+int ner_sql_model(sqlite3 *db, sqlite3_value *value, struct ner_model **out, struct ner_err *err) {
   const char *name = NULL;
   struct ner_sql_cancel cancel;
   int rc = NER_OK;
@@ -82,9 +81,9 @@ static bool args_is_number(struct ner_slice text) {
   return n > 0 && args_skip_blanks(s) == text.utf8 + text.n_bytes;
 }
 
-int ner_sql_options(const struct ner_model *model, sqlite3_value *aggregation,
-                    sqlite3_value *threshold, struct ner_options *out, struct ner_err *err) {
-  *out = ner_model_options(model);
+int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct ner_options *out,
+                    struct ner_err *err) {
+  *out = (struct ner_options){0};
   if( !ner_sql_is_null(aggregation) ) {
     const char *name;
     int rc = ner_sql_name(aggregation, "the aggregation", &name, err);

@@ -24,7 +24,8 @@ void ner_sql_batch_free(struct ner_sql_batch *batch) {
 }
 
 /* The slot of this text, or the free one where it would go. */
-static uint32_t *batch_find_slot(const struct ner_sql_batch *batch, const char *utf8, size_t n_bytes) {
+static uint32_t *batch_find_slot(const struct ner_sql_batch *batch, const char *utf8,
+                                 size_t n_bytes) {
   size_t mask = batch->n_slots - 1, at = ner_sql_hash(utf8, n_bytes) & mask;
   for( ; batch->slot[at]; at = (at + 1) & mask ) {
     const struct ner_input *known = &batch->input[batch->slot[at] - 1];
@@ -49,7 +50,8 @@ static int batch_make_room(struct ner_sql_batch *batch, struct ner_err *err) {
 }
 
 /* Enters the row's text among the different ones. */
-static int batch_place_text(struct ner_sql_batch *batch, struct ner_sql_row *row, struct ner_err *err) {
+static int batch_place_text(struct ner_sql_batch *batch, struct ner_sql_row *row,
+                            struct ner_err *err) {
   uint32_t *slot;
   int rc = batch_make_room(batch, err);
   if( rc != NER_OK ) return rc;
@@ -134,7 +136,7 @@ const struct ner_entities *ner_sql_batch_found(const struct ner_sql_batch *batch
   return ner_sql_batch_error(batch, i) ? &none : &batch->output[batch->row[i].output].found;
 }
 
-#define BATCH_S   0.5
+#define BATCH_S         0.5
 #define BATCH_MIN_BYTES 1024
 
 size_t ner_sql_batch_resize(size_t max_bytes, double seconds) {
@@ -143,6 +145,6 @@ size_t ner_sql_batch_resize(size_t max_bytes, double seconds) {
   if( factor < 0.25 ) factor = 0.25;
   bytes = (double)max_bytes * factor;
   return bytes > NER_SQL_BATCH_MAX_BYTES ? NER_SQL_BATCH_MAX_BYTES
-         : bytes < BATCH_MIN_BYTES             ? BATCH_MIN_BYTES
+         : bytes < BATCH_MIN_BYTES       ? BATCH_MIN_BYTES
                                          : (size_t)bytes;
 }

@@ -106,9 +106,8 @@ int ner_sql_name(sqlite3_value *value, const char *what, const char **out, struc
 int ner_sql_model(sqlite3 *db, sqlite3_value *value, struct ner_model **out, struct ner_err *err);
 /* A precision: 'f32', 'int8', or NULL for what the file holds. */
 int ner_sql_precision(sqlite3_value *value, enum ner_precision *out, struct ner_err *err);
-/* NULL: what the model asks for; all entities. */
-int ner_sql_options(const struct ner_model *model, sqlite3_value *aggregation,
-                    sqlite3_value *threshold, struct ner_options *out, struct ner_err *err);
+int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct ner_options *out,
+                    struct ner_err *err);
 
 /* ---- JSON (sql/json.c) ---- */
 

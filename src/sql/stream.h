@@ -26,12 +26,12 @@ struct ner_sql_stream {
   const struct ner_entity *entity; /* of the row; NULL: the row has an error */
   const char *error;               /* the row's; NULL: none */
   sqlite3_int64 row_number;        /* of the row, from 0 on, rows without text not counted */
-  sqlite3_int64 row_result;        /* of the result among its row's, from 0 on, whatever the pushdown */
-  sqlite3_int64 result;            /* of the result among all rows', likewise */
+  sqlite3_int64 row_result; /* of the result among its row's, from 0 on, whatever the pushdown */
+  sqlite3_int64 result;     /* of the result among all rows', likewise */
 
   /* What follows is sql/stream.c's. */
   struct ner_sql_cancel cancel; /* of the whole stream, so that there is one probe */
-  struct ner_model *model; /* borrowed, as is all that follows */
+  struct ner_model *model;      /* borrowed, as is all that follows */
   struct ner_options options;
   const struct ner_sql_pushdown *pushdown; /* of an entity, to be given out */
   ner_sql_feed *feed;

@@ -214,8 +214,8 @@ static int table_hash_value(sqlite3_value *value, uint64_t *out) {
     *out = ner_sql_hash(&real, sizeof real);
     break;
   default:
-    bytes = type == SQLITE_TEXT ? (const void *)sqlite3_value_text(value)
-                                : sqlite3_value_blob(value);
+    bytes =
+        type == SQLITE_TEXT ? (const void *)sqlite3_value_text(value) : sqlite3_value_blob(value);
     if( !bytes && type == SQLITE_TEXT ) return SQLITE_NOMEM;
     *out = ner_sql_hash(bytes, (size_t)sqlite3_value_bytes(value));
   }
@@ -296,9 +296,9 @@ int ner_sql_table_register(sqlite3 *db, struct ner_sql_cache *cache,
   struct table_client *client = table_client_new(shape, cache);
   int rc;
   if( !client ) return SQLITE_NOMEM;
-  rc = sqlite3_create_module_v2(
-      db, shape->name, shape->can_create ? &table_module_with_create : &table_module, client,
-      table_client_free);
+  rc = sqlite3_create_module_v2(db, shape->name,
+                                shape->can_create ? &table_module_with_create : &table_module,
+                                client, table_client_free);
   if( rc != SQLITE_OK ) return rc;
   client = table_client_new(shape, cache);
   if( !client ) return SQLITE_NOMEM;

@@ -104,9 +104,7 @@ static const char *trust_read(const char *sql, struct trust_token *token) {
   case ':':
   case '@':
   case '#':
-  case '$':
-    token->kind = TRUST_VALUE;
-    return trust_skip_parameter(sql);
+  case '$': token->kind = TRUST_VALUE; return trust_skip_parameter(sql);
   }
   if( !trust_is_name_byte(*sql) ) return sql + 1;
   token->kind = *sql >= '0' && *sql <= '9' ? TRUST_VALUE : TRUST_NAME;
@@ -125,10 +123,10 @@ static bool trust_is_word(const struct trust_token *token, const char *word) {
 /* May an expression begin after this token? A name after any other word is one of a table, an
 ** alias, a type, ... */
 static bool trust_begins_expression(const struct trust_token *before) {
-  static const char *const words[] = {"SELECT", "DISTINCT", "ALL",   "WHERE",     "AND",    "OR",
-                                      "NOT",    "ON",       "BY",    "HAVING",    "LIMIT",  "OFFSET",
-                                      "CASE",   "WHEN",     "THEN",  "ELSE",      "IS",     "LIKE",
-                                      "GLOB",   "MATCH",    "REGEXP", "ESCAPE", "BETWEEN",  "RETURNING"};
+  static const char *const words[] = {
+      "SELECT", "DISTINCT", "ALL",   "WHERE",  "AND",    "OR",     "NOT",     "ON",
+      "BY",     "HAVING",   "LIMIT", "OFFSET", "CASE",   "WHEN",   "THEN",    "ELSE",
+      "IS",     "LIKE",     "GLOB",  "MATCH",  "REGEXP", "ESCAPE", "BETWEEN", "RETURNING"};
   if( before->kind == TRUST_MARK ) return *before->at != '.' && *before->at != ')';
   if( before->quoted ) return false;
   for( size_t i = 0; i < sizeof words / sizeof *words; i++ )

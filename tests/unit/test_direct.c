@@ -34,9 +34,12 @@ static const struct {
   const char *name;
   const char *arguments;
 } functions[] = {
-    {"ner_convert", "'" TINY "', '%s', 'f32'"}, {"ner_load", "'stolen', '" TINY "'"},
-    {"ner_load", "'stolen', '" TINY "', 'int8'"}, {"ner_unload", "'other'"},
-    {"ner_default", "'other'"},                 {"ner_threads", "7"},
+    {"ner_convert", "'" TINY "', '%s', 'f32'"},
+    {"ner_load", "'stolen', '" TINY "'"},
+    {"ner_load", "'stolen', '" TINY "', 'int8'"},
+    {"ner_unload", "'other'"},
+    {"ner_default", "'other'"},
+    {"ner_threads", "7"},
     {"ner_debug", ""},
 };
 #define N_FUNCTIONS ((int)(sizeof functions / sizeof *functions))
@@ -167,7 +170,8 @@ static char *state_of_process(void) {
 
 /* SQLite that knows better refuses on its own. */
 static bool is_refused(const char *found, const char *sql) {
-  if( strstr(sql, "FROM pragma_") && strstr(found, "SQL logic error") ) return true; /* no message */
+  if( strstr(sql, "FROM pragma_") && strstr(found, "SQL logic error") )
+    return true; /* no message */
   return strstr(found, "called by the database's schema") || strstr(found, "unsafe use of");
 }
 
@@ -202,9 +206,9 @@ static void a_paused_call_is_no_excuse(void **state) {
   sqlite3_stmt *paused;
   write_file(N_FUNCTIONS - 2);
   db = open_db(db_file);
-  assert_int_equal(sqlite3_prepare_v2(db, "SELECT ner_threads(2) FROM (VALUES(1), (2))", -1,
-                                      &paused, NULL),
-                   SQLITE_OK);
+  assert_int_equal(
+      sqlite3_prepare_v2(db, "SELECT ner_threads(2) FROM (VALUES(1), (2))", -1, &paused, NULL),
+      SQLITE_OK);
   assert_int_equal(sqlite3_step(paused), SQLITE_ROW);
   {
     char *found = ask(db, "INSERT INTO y(a) VALUES(1)");
@@ -270,18 +274,57 @@ static void a_call_in_a_string_is_none(void **state) {
 
 /* The tokenizer alone. */
 static void calls_are_found(void **state) {
-  static const char *const yes[] = {
-      "SELECT f(1)", "select F (1)", "SELECT\nf\n(\n1)", "SELECT 1+f()", "SELECT \"f\"()",
-      "SELECT '''', f()", "SELECT \"a\"\"b\", f()", "SELECT [a''b], f()", "SELECT $a(f), f()",
-      "SELECT 1 WHERE NOT f()", "/**/SELECT/* f */f/*(*/()", "SELECT x'00', f()", "SELECT :a, f()",
-      "SELECT 'f(', f()", "SELECT - - -- x\nf()", "SELECT 1/f()", "SELECT a./*x*/b, f()"};
-  static const char *const no[] = {
-      "", "f", "f(", "SELECT f", "SELECT 'f()'", "SELECT \"f()\"", "SELECT [f(]", "SELECT `f(`",
-      "SELECT ff()", "SELECT f1()", "SELECT f$()", "SELECT _f()", "SELECT \xC3\xA9""f()",
-      "SELECT a.f()", "SELECT 1 -- f()", "SELECT 1 /* f()", "SELECT 1 /* f() */",
-      "SELECT $f(1)", "SELECT :f(1)", "SELECT '", "SELECT \"", "SELECT [", "SELECT `", "SELECT 'f(1)",
-      "SELECT 1 AS f(1)", "SELECT 1 FROM f(1)", "INSERT INTO f(1)", "SELECT 'f'(1)", "SELECT 1f(1)",
-      "SELECT ?1f(1)", "SELECT 'x' \"f\"(1)", "-- f()\r SELECT f()", "SELECT /* /* */ 1 -- */ f()"};
+  static const char *const yes[] = {"SELECT f(1)",
+                                    "select F (1)",
+                                    "SELECT\nf\n(\n1)",
+                                    "SELECT 1+f()",
+                                    "SELECT \"f\"()",
+                                    "SELECT '''', f()",
+                                    "SELECT \"a\"\"b\", f()",
+                                    "SELECT [a''b], f()",
+                                    "SELECT $a(f), f()",
+                                    "SELECT 1 WHERE NOT f()",
+                                    "/**/SELECT/* f */f/*(*/()",
+                                    "SELECT x'00', f()",
+                                    "SELECT :a, f()",
+                                    "SELECT 'f(', f()",
+                                    "SELECT - - -- x\nf()",
+                                    "SELECT 1/f()",
+                                    "SELECT a./*x*/b, f()"};
+  static const char *const no[] = {"",
+                                   "f",
+                                   "f(",
+                                   "SELECT f",
+                                   "SELECT 'f()'",
+                                   "SELECT \"f()\"",
+                                   "SELECT [f(]",
+                                   "SELECT `f(`",
+                                   "SELECT ff()",
+                                   "SELECT f1()",
+                                   "SELECT f$()",
+                                   "SELECT _f()",
+                                   "SELECT \xC3\xA9"
+                                   "f()",
+                                   "SELECT a.f()",
+                                   "SELECT 1 -- f()",
+                                   "SELECT 1 /* f()",
+                                   "SELECT 1 /* f() */",
+                                   "SELECT $f(1)",
+                                   "SELECT :f(1)",
+                                   "SELECT '",
+                                   "SELECT \"",
+                                   "SELECT [",
+                                   "SELECT `",
+                                   "SELECT 'f(1)",
+                                   "SELECT 1 AS f(1)",
+                                   "SELECT 1 FROM f(1)",
+                                   "INSERT INTO f(1)",
+                                   "SELECT 'f'(1)",
+                                   "SELECT 1f(1)",
+                                   "SELECT ?1f(1)",
+                                   "SELECT 'x' \"f\"(1)",
+                                   "-- f()\r SELECT f()",
+                                   "SELECT /* /* */ 1 -- */ f()"};
   for( size_t i = 0; i < sizeof yes / sizeof *yes; i++ )
     if( !ner_sql_calls(yes[i], "f") ) fail_msg("no call in %s", yes[i]);
   for( size_t i = 0; i < sizeof no / sizeof *no; i++ )

@@ -64,16 +64,19 @@ static sqlite3 *open_with_truth(int t) {
   sqlite3 *db = open_db(":memory:");
   do_sql(db, "CREATE TABLE docs(id INTEGER PRIMARY KEY, a, b, k)");
   for( int i = 0; i < 12; i++ )
-    do_sqlf(db, "INSERT INTO docs(a, b, k) VALUES(%s, %s, %d)",
-            tables[t].value[roll(6)], tables[t].value[roll(6)], (int)roll(8));
+    do_sqlf(db, "INSERT INTO docs(a, b, k) VALUES(%s, %s, %d)", tables[t].value[roll(6)],
+            tables[t].value[roll(6)], (int)roll(8));
   if( !strcmp(tables[t].name, "ner_query") ) /* the SQL reads texts */
     do_sql(db, "UPDATE docs SET a = 'Angela met ' || k, b = 'Berlin and Paris'");
   for( int v = 0; v < 6; v++ )
     for( int m = 0; m < 3; m++ )
-      do_sqlf(db, v + m == 0 ? "CREATE TABLE truth_%s AS SELECT %s FROM %s(%s%s)"
-                             : "INSERT INTO truth_%s SELECT %s FROM %s(%s%s)",
+      do_sqlf(db,
+              v + m == 0 ? "CREATE TABLE truth_%s AS SELECT %s FROM %s(%s%s)"
+                         : "INSERT INTO truth_%s SELECT %s FROM %s(%s%s)",
               tables[t].name, tables[t].columns, tables[t].name, tables[t].value[v],
-              m == 0 ? "" : m == 1 ? ", 'tiny'" : ", 'other'");
+              m == 0   ? ""
+              : m == 1 ? ", 'tiny'"
+                       : ", 'other'");
   return db;
 }
 
@@ -150,7 +153,8 @@ static void an_or_loses_and_doubles_nothing(void **state) {
         expected = answer(db, sql, "truth_", tables[t].name);
         if( strstr(expected, "error: ") ) fail_msg("%s: %s", sql, expected);
         if( strcmp(found, expected) )
-          fail_msg("%s over %s\n  gives    %s\n  expected %s", sql, tables[t].name, found, expected);
+          fail_msg("%s over %s\n  gives    %s\n  expected %s", sql, tables[t].name, found,
+                   expected);
         n_lookups += count_lookups(db, sql, tables[t].name);
         n_rows += strcmp(found, "nothing") != 0;
         sqlite3_free(sql);
@@ -173,9 +177,10 @@ static void rows_of_two_texts_are_told_apart(void **state) {
         " ((text = 'Angela met Reuters in Berlin' AND score >= 0) OR"
         " (text = 'Wolfgang met Reuters in Rome' AND score >= 0))",
         "2;");
-  check(db, "SELECT count(*) = count(DISTINCT n.rowid), min(n.rowid) > 0 FROM"
-            " (VALUES('Angela met Reuters'), ('Wolfgang met Reuters')) AS v, ner_tokens(v.column1)"
-            " AS n",
+  check(db,
+        "SELECT count(*) = count(DISTINCT n.rowid), min(n.rowid) > 0 FROM"
+        " (VALUES('Angela met Reuters'), ('Wolfgang met Reuters')) AS v, ner_tokens(v.column1)"
+        " AS n",
         "1|1;");
   close_db(db);
 }
@@ -196,8 +201,9 @@ static void ner_enrich_is_told_apart(void **state) {
 
 static void ner_models_is_told_apart(void **state) {
   sqlite3 *db = open_db(":memory:");
-  check(db, "SELECT name FROM ner_models WHERE name = 'tiny' OR name = 'other' OR is_default"
-            " ORDER BY 1",
+  check(db,
+        "SELECT name FROM ner_models WHERE name = 'tiny' OR name = 'other' OR is_default"
+        " ORDER BY 1",
         "other;tiny;");
   check(db, "SELECT count(DISTINCT rowid) = count(*), count(*) >= 2 FROM ner_models", "1|1;");
   close_db(db);

@@ -415,7 +415,8 @@ static int count_recursion(void *arg, int action, const char *a, const char *b, 
 static void a_trace_shows_one_probe(void **state) {
   static const char many[] =
       "SELECT count(*) FROM ner_query('WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i + 1"
-      " FROM c WHERE i < 400) SELECT i, ''Angela Merkel met Peter Hansen in Berlin '' || i FROM c')";
+      " FROM c WHERE i < 400) SELECT i, ''Angela Merkel met Peter Hansen in Berlin '' || i FROM "
+      "c')";
   struct seen seen = {0};
   sqlite3 *db = open_db(sqlite3_ner_init);
   size_t n;
@@ -489,7 +490,8 @@ static void nothing_of_ours_is_for_indexes(void **state) {
 /* Where the small letter of I is no i, and where a number has a comma. */
 static void the_locale_does_not_matter(void **state) {
   static const char *const locales[] = {"tr_TR.ISO-8859-9", "tr_TR.iso88599", "tr_TR.UTF-8",
-                                        "tr_TR.utf8", "tr_TR", "de_DE.UTF-8", "de_DE.utf8"};
+                                        "tr_TR.utf8",       "tr_TR",          "de_DE.UTF-8",
+                                        "de_DE.utf8"};
   struct tiny tiny = tiny_distilbert();
   char dir[TEST_PATH], sql[2 * TEST_PATH];
   sqlite3 *db = open_db(sqlite3_ner_init);
@@ -540,8 +542,10 @@ static void the_extension_can_be_loaded_twice(void **state) {
   char *message = NULL;
   assert_int_equal(sqlite3_ner_init(db, &message, NULL), SQLITE_OK);
   assert_int_equal(sqlite3_ner_safe_init(db, &message, NULL), SQLITE_OK);
-  check(db, "SELECT ner_version() = '" NER_VERSION "' OR ner_version() GLOB '" NER_VERSION
-            "+[0-9a-f]*'", "1;");
+  check(db,
+        "SELECT ner_version() = '" NER_VERSION "' OR ner_version() GLOB '" NER_VERSION
+        "+[0-9a-f]*'",
+        "1;");
   close_db(db);
 }
 
@@ -550,7 +554,7 @@ static void load_again(sqlite3_context *context, int n, sqlite3_value **arg) {
   char *message = NULL;
   bool safe = sqlite3_value_int(arg[0]);
   int rc = (safe ? sqlite3_ner_safe_init : sqlite3_ner_init)(sqlite3_context_db_handle(context),
-                                                              &message, NULL);
+                                                             &message, NULL);
   if( rc == SQLITE_OK )
     sqlite3_result_int(context, 1);
   else
@@ -608,12 +612,14 @@ static void it_can_be_loaded_from_within_a_statement(void **state) {
 static void a_default_that_cannot_be_opened_is_shown(void **state) {
   sqlite3 *db = open_db(sqlite3_ner_init);
   assert_int_equal(setenv("NER_MODEL", "/no/such/model", 1), 0);
-  check(db, "SELECT name, path, layers, is_default, error LIKE '%''/no/such/model''%' FROM ner_models"
-            " WHERE is_default",
+  check(db,
+        "SELECT name, path, layers, is_default, error LIKE '%''/no/such/model''%' FROM ner_models"
+        " WHERE is_default",
         "NER_MODEL|/no/such/model|NULL|1|1;");
   check(db, "SELECT count(*) = count(DISTINCT rowid) FROM ner_models", "1;");
   check(db, "SELECT ner_load('named', '" MODEL "')", "named;");
-  check(db, "SELECT layers > 0, is_default, error FROM ner_models WHERE name = 'named'", "1|0|NULL;");
+  check(db, "SELECT layers > 0, is_default, error FROM ner_models WHERE name = 'named'",
+        "1|0|NULL;");
   check_error(db, "SELECT ner_json('x')", "NER_MODEL: '/no/such/model' does not exist");
   check(db, "SELECT ner_unload('named')", "named;");
   unsetenv("NER_MODEL");
@@ -622,14 +628,22 @@ static void a_default_that_cannot_be_opened_is_shown(void **state) {
 
 /* Whatever an argument holds, the message is text. */
 static void messages_are_well_formed(void **state) {
-  static const char *const calls[] = {
-      "SELECT ner_json('x', ?)", "SELECT * FROM ner('x', ?)", "SELECT * FROM ner('x', NULL, ?)",
-      "SELECT * FROM ner('x', NULL, NULL, ?)", "SELECT ner_redact('x', ?)",
-      "SELECT * FROM ner_words(?)", "SELECT * FROM ner_query(?)",
-      "SELECT * FROM ner_query('SELECT 1, 2; ' || ?)", "SELECT * FROM ner_enrich(?, 'x')",
-      "SELECT ner_load(?, 'x')", "SELECT ner_load('x', ?)", "SELECT ner_load('x', 'x', ?)",
-      "SELECT ner_unload(?)", "SELECT ner_default(?)", "SELECT ner_convert(?, 'x', 'f32')",
-      "SELECT ner_convert('x', 'y', ?)"};
+  static const char *const calls[] = {"SELECT ner_json('x', ?)",
+                                      "SELECT * FROM ner('x', ?)",
+                                      "SELECT * FROM ner('x', NULL, ?)",
+                                      "SELECT * FROM ner('x', NULL, NULL, ?)",
+                                      "SELECT ner_redact('x', ?)",
+                                      "SELECT * FROM ner_words(?)",
+                                      "SELECT * FROM ner_query(?)",
+                                      "SELECT * FROM ner_query('SELECT 1, 2; ' || ?)",
+                                      "SELECT * FROM ner_enrich(?, 'x')",
+                                      "SELECT ner_load(?, 'x')",
+                                      "SELECT ner_load('x', ?)",
+                                      "SELECT ner_load('x', 'x', ?)",
+                                      "SELECT ner_unload(?)",
+                                      "SELECT ner_default(?)",
+                                      "SELECT ner_convert(?, 'x', 'f32')",
+                                      "SELECT ner_convert('x', 'y', ?)"};
   sqlite3 *db = open_db(sqlite3_ner_init);
   for( size_t i = 0; i < sizeof calls / sizeof *calls; i++ )
     for( int shift = 0; shift < 4; shift++ )
@@ -707,7 +721,8 @@ static void schemes_are_read(void **state) {
   tiny_write(dir, &tiny);
   check_bound(db, "SELECT ner_load('behind', ?)", dir, -1, "behind;");
   check(db, "SELECT name, scheme FROM ner_models WHERE name = 'behind'", "behind|BIO (suffix);");
-  check(db, "SELECT count(*) > 0, min(label IN ('B', 'I')) FROM ner('Anna lives in Rome', 'behind')",
+  check(db,
+        "SELECT count(*) > 0, min(label IN ('B', 'I')) FROM ner('Anna lives in Rome', 'behind')",
         "1|1;");
   check(db,
         "SELECT count(*) > 0, min(label IN ('PER', 'LOC'))"
@@ -725,8 +740,7 @@ static void schemes_are_read(void **state) {
         "1;");
   check(db, "SELECT ner_redact('Anna lives in Rome', 'PER,LOC', 'behind') LIKE '[%]'", "1;");
   check(db, "SELECT ner_redact('Anna lives in Rome', 'B', 'behind')",
-        "error: ner: label 'B' is not one of the model's; its labels are"
-        " [\"PER-B\",\"PER-I\",\"LOC-B\"]");
+        "error: ner: label 'B' is not one of the model's; its labels are PER, LOC");
   check(db, "SELECT ner_unload('behind')", "behind;");
   close_db(db);
   test_dir_remove(dir);
