@@ -160,9 +160,19 @@ EMU __m512i emu_add_epi32(__m512i va, __m512i vb) {
   EMU_OUT(u, 16, a.u[k] + b.u[k]);
   return out.si;
 }
-EMU __m512i emu_xor_si512(__m512i va, __m512i vb) {
+EMU __m512i emu_sub_epi32(__m512i va, __m512i vb) {
   union emu a = {.si = va}, b = {.si = vb};
-  EMU_OUT(u, 16, a.u[k] ^ b.u[k]);
+  EMU_OUT(u, 16, a.u[k] - b.u[k]);
+  return out.si;
+}
+EMU __m512i emu_mullo_epi32(__m512i va, __m512i vb) {
+  union emu a = {.si = va}, b = {.si = vb};
+  EMU_OUT(u, 16, a.u[k] * b.u[k]);
+  return out.si;
+}
+EMU __m512i emu_add_epi16(__m512i va, __m512i vb) {
+  union emu a = {.si = va}, b = {.si = vb};
+  EMU_OUT(s, 32, (int16_t)(uint16_t)(a.s[k] + b.s[k]));
   return out.si;
 }
 EMU __m512i emu_slli_epi32(__m512i va, unsigned n) {
@@ -173,21 +183,6 @@ EMU __m512i emu_slli_epi32(__m512i va, unsigned n) {
 EMU __m512 emu_castsi512_ps(__m512i va) {
   union emu a = {.si = va};
   return a.ps;
-}
-EMU __m512i emu_abs_epi8(__m512i va) {
-  union emu a = {.si = va};
-  EMU_OUT(c, 64, (uint8_t)(a.b[k] < 0 ? -a.b[k] : a.b[k]));
-  return out.si;
-}
-EMU uint64_t emu_movepi8_mask(__m512i va) {
-  union emu a = {.si = va};
-  uint64_t mask = 0;
-  for( int k = 0; k < 64; k++ ) mask |= (uint64_t)(a.c[k] >> 7) << k;
-  return mask;
-}
-EMU __m512i emu_movm_epi8(uint64_t mask) {
-  EMU_OUT(c, 64, (uint8_t)(mask >> k & 1 ? 0xFF : 0));
-  return out.si;
 }
 static inline int16_t emu_saturate16(int32_t x) {
   return (int16_t)(x > INT16_MAX ? INT16_MAX : x < INT16_MIN ? INT16_MIN : x);
@@ -258,13 +253,12 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_cvtepi32_ps           emu_cvtepi32_ps
 #define _mm512_cvtepi32_epi8         emu_cvtepi32_epi8
 #define _mm512_add_epi32             emu_add_epi32
-#define _mm512_xor_si512             emu_xor_si512
+#define _mm512_sub_epi32             emu_sub_epi32
+#define _mm512_mullo_epi32           emu_mullo_epi32
+#define _mm512_add_epi16             emu_add_epi16
 #undef _mm512_slli_epi32
 #define _mm512_slli_epi32    emu_slli_epi32
 #define _mm512_castsi512_ps  emu_castsi512_ps
-#define _mm512_abs_epi8      emu_abs_epi8
-#define _mm512_movepi8_mask  emu_movepi8_mask
-#define _mm512_movm_epi8     emu_movm_epi8
 #define _mm512_maddubs_epi16 emu_maddubs_epi16
 #define _mm512_madd_epi16    emu_madd_epi16
 #undef _mm512_dpbusd_epi32

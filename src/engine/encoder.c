@@ -58,10 +58,10 @@ static void encoder_share(const struct encoder_pass *p, int n, int *begin, int *
   *end = encoder_cut(n, p->rank + 1, p->size);
 }
 
-/* This member's columns of y[0:m] = epilogue(x·Wᵀ + b). The input is x, or xq with its scales
+/* This member's columns of y[0:m] = epilogue(x·Wᵀ + b). The input is x, or xq with its rows' scales
 ** where w is int8. */
 static void encoder_linear(const struct encoder_pass *p, const struct ner_linear *w, const float *x,
-                           int ldx, const uint8_t *xq, int ldq, const float *scale, int m,
+                           int ldx, const uint8_t *xq, int ldq, const struct ner_row *row, int m,
                            enum ner_epilogue epilogue, float *y, int ldy) {
   int begin, end, panels = ner_panels(w->n_out);
   encoder_share(p, (panels + 1) / 2, &begin,
@@ -70,7 +70,7 @@ static void encoder_linear(const struct encoder_pass *p, const struct ner_linear
   end = end * 2 < panels ? end * 2 : panels;
   if( begin >= end ) return;
   if( w->precision == NER_PRECISION_INT8 )
-    p->kernels->gemm_i8(xq, scale, m, ldq, w, begin, end, epilogue, y, ldy);
+    p->kernels->gemm_i8(xq, row, m, ldq, w, begin, end, epilogue, y, ldy);
   else
     p->kernels->gemm_f32(x, m, ldx, w, begin, end, epilogue, y, ldy);
 }
@@ -78,10 +78,10 @@ static void encoder_linear(const struct encoder_pass *p, const struct ner_linear
 /* Quantises rows [begin, end) of x if w takes int8 input. */
 static void encoder_quantise_for(const struct encoder_pass *p, const struct ner_linear *w,
                                  const float *x, int ldx, int begin, int end, uint8_t *xq, int ldq,
-                                 float *scale) {
+                                 struct ner_row *row) {
   if( w->precision != NER_PRECISION_INT8 || begin >= end ) return;
   p->kernels->quantise(x + (size_t)begin * ldx, end - begin, w->n_in, ldx, xq + (size_t)begin * ldq,
-                       ldq, scale + begin);
+                       ldq, row + begin);
 }
 
 static void encoder_widen_row(const struct ner_embedding *table, int32_t id, float *out) {
@@ -117,7 +117,7 @@ static void encoder_embed(const struct encoder_pass *p, const int32_t *ids,
   }
   encoder_quantise_for(p, s->model->config.layers > 0 ? &w->layer[0].qkv : &w->classifier,
                        s->hidden, s->ld_hidden, my_begin, my_end, s->hidden_q, s->ldq_hidden,
-                       s->hidden_scale);
+                       s->hidden_row);
 }
 
 /* h = LN(out + h) for this member's rows of block [begin, end), quantised for `next`. */
@@ -133,7 +133,7 @@ static void encoder_norm(const struct encoder_pass *p, int begin, int end, const
   p->kernels->layer_norm(s->out + (size_t)from * s->ld_hidden, s->ld_hidden, rows, s->ld_hidden,
                          to - from, c->hidden, gain, bias, c->norm_eps, rows, s->ld_hidden);
   encoder_quantise_for(p, next, s->hidden, s->ld_hidden, begin + from, begin + to, s->hidden_q,
-                       s->ldq_hidden, s->hidden_scale);
+                       s->ldq_hidden, s->hidden_row);
 }
 
 /* c for all texts. One head of one text is a piece of work. */
@@ -177,26 +177,26 @@ static void encoder_feed_forward(const struct encoder_pass *p, const struct ner_
   const float *hidden = s->hidden + (size_t)begin * s->ld_hidden;
   const float *context = s->context + (size_t)begin * s->ld_hidden;
   uint8_t *hidden_q = s->hidden_q + (size_t)begin * s->ldq_hidden;
-  float *hidden_scale = s->hidden_scale + begin;
+  struct ner_row *hidden_row = s->hidden_row + begin;
   int from, to;
   encoder_share(p, m, &from, &to);
   encoder_quantise_for(p, &layer->out, context, s->ld_hidden, from, to, hidden_q, s->ldq_hidden,
-                       hidden_scale);
+                       hidden_row);
   encoder_barrier(p);
-  encoder_linear(p, &layer->out, context, s->ld_hidden, hidden_q, s->ldq_hidden, hidden_scale, m,
+  encoder_linear(p, &layer->out, context, s->ld_hidden, hidden_q, s->ldq_hidden, hidden_row, m,
                  NER_EPILOGUE_NONE, s->out, s->ld_hidden);
   encoder_barrier(p);
   encoder_norm(p, begin, end, layer->attn_norm_gain, layer->attn_norm_bias, &layer->ffn1);
   encoder_barrier(p);
-  encoder_linear(p, &layer->ffn1, hidden, s->ld_hidden, hidden_q, s->ldq_hidden, hidden_scale, m,
+  encoder_linear(p, &layer->ffn1, hidden, s->ld_hidden, hidden_q, s->ldq_hidden, hidden_row, m,
                  exact ? NER_EPILOGUE_GELU : NER_EPILOGUE_NONE, s->ffn, s->ld_ffn);
   encoder_barrier(p);
   if( !exact )
     encoder_gelu_tanh(s->ffn + (size_t)from * s->ld_ffn, to - from, layer->ffn1.n_out, s->ld_ffn);
   encoder_quantise_for(p, &layer->ffn2, s->ffn, s->ld_ffn, from, to, s->ffn_q, s->ldq_ffn,
-                       s->ffn_scale);
+                       s->ffn_row);
   encoder_barrier(p);
-  encoder_linear(p, &layer->ffn2, s->ffn, s->ld_ffn, s->ffn_q, s->ldq_ffn, s->ffn_scale, m,
+  encoder_linear(p, &layer->ffn2, s->ffn, s->ld_ffn, s->ffn_q, s->ldq_ffn, s->ffn_row, m,
                  NER_EPILOGUE_NONE, s->out, s->ld_hidden);
   encoder_barrier(p);
   encoder_norm(p, begin, end, layer->ffn_norm_gain, layer->ffn_norm_bias, next);
@@ -237,7 +237,7 @@ bool ner_encode(struct ner_session *session, const int32_t *ids, const int32_t *
           end = encoder_block_begin(n_tok, b + 1, n_blocks);
       encoder_linear(&p, &layer->qkv, s->hidden + (size_t)begin * s->ld_hidden, s->ld_hidden,
                      s->hidden_q + (size_t)begin * s->ldq_hidden, s->ldq_hidden,
-                     s->hidden_scale + begin, end - begin, NER_EPILOGUE_NONE,
+                     s->hidden_row + begin, end - begin, NER_EPILOGUE_NONE,
                      s->qkv + (size_t)begin * s->ld_qkv, s->ld_qkv);
     }
     encoder_barrier(&p);

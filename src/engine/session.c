@@ -21,8 +21,8 @@ static size_t session_lay_out(struct ner_session *s, char *base) {
   s->out = session_carve(base, &used, NER_BLOCK_TOK * (size_t)s->ld_hidden, f);
   s->hidden_q = session_carve(base, &used, tok * (size_t)s->ldq_hidden, 1);
   s->ffn_q = session_carve(base, &used, NER_BLOCK_TOK * (size_t)s->ldq_ffn, 1);
-  s->hidden_scale = session_carve(base, &used, tok, f);
-  s->ffn_scale = session_carve(base, &used, NER_BLOCK_TOK, f);
+  s->hidden_row = session_carve(base, &used, tok, sizeof *s->hidden_row);
+  s->ffn_row = session_carve(base, &used, NER_BLOCK_TOK, sizeof *s->ffn_row);
   s->attention = session_carve(base, &used, (size_t)s->attention_slots * s->attention_floats, f);
   return used;
 }

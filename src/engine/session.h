@@ -46,8 +46,8 @@ struct ner_session {
   float *out;                    /* [NER_BLOCK_TOK, hidden] a product before its norm */
   uint8_t *hidden_q;             /* [capacity_tok, ner_quantised_bytes(hidden)] h or c */
   uint8_t *ffn_q;                /* [NER_BLOCK_TOK, ner_quantised_bytes(ffn)] */
-  float *hidden_scale;           /* [capacity_tok] */
-  float *ffn_scale;              /* [NER_BLOCK_TOK] */
+  struct ner_row *hidden_row;    /* [capacity_tok] */
+  struct ner_row *ffn_row;       /* [NER_BLOCK_TOK] */
   float *attention;              /* [attention_slots, attention_floats] */
   size_t attention_floats;
 };

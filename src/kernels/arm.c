@@ -97,10 +97,10 @@ FN void v_transpose(V *v) {
   v[2] = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
   v[3] = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
 }
-FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
-  int16x4_t s = vmovn_s32(vcvtnq_s32_f32(v));
-  uint8x8_t q = vreinterpret_u8_s8(vmovn_s16(vcombine_s16(s, s)));
-  uint32_t four = vget_lane_u32(vreinterpret_u32_u8(veor_u8(q, vdup_n_u8(flip))), 0);
+FN void v_store_q(uint8_t *p, V v, VI offset) {
+  int16x4_t s = vmovn_s32(vaddq_s32(vcvtnq_s32_f32(v), offset));
+  int8x8_t q = vmovn_s16(vcombine_s16(s, s));
+  uint32_t four = vget_lane_u32(vreinterpret_u32_s8(q), 0);
   memcpy(p, &four, sizeof four);
 }
 FN VI i_load(const int32_t *p) {
@@ -111,6 +111,15 @@ FN VI i_broadcast(const uint8_t *p) {
   memcpy(&four, p, sizeof four);
   return vdupq_n_s32(four);
 }
+FN VI i_set(int32_t i) {
+  return vdupq_n_s32(i);
+}
+FN VI i_mul(VI a, VI b) {
+  return vmulq_s32(a, b);
+}
+FN VI i_sub(VI a, VI b) {
+  return vsubq_s32(a, b);
+}
 FN V v_from_i(VI i) {
   return vcvtq_f32_s32(i);
 }
@@ -118,29 +127,48 @@ FN V v_from_i(VI i) {
 #include "kernels/vector.h"
 #include "kernels/vector_train.h"
 
-/* Bytes without SDOT: products of 16 bits, added in pairs to 32 and in pairs again. Four
-** columns of weights are one register. */
-FN VI NER_ISA(dot)(VI acc, VI x, int8x16_t w) {
-  int8x16_t xs = vreinterpretq_s8_s32(x);
-  VI low = vpaddlq_s16(vmull_s8(vget_low_s8(xs), vget_low_s8(w)));
-  VI high = vpaddlq_s16(vmull_high_s8(xs, w));
-  return vaddq_s32(acc, vpaddq_s32(low, high));
+/* Both products take activations as s8, 128 less than they are, with zero points 128 less. */
+static void NER_ISA(quantise)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+                              struct ner_row *row) {
+  NER_ISA(quantise_rows)(x, m, n, ldx, xq, ldq, row, -128);
 }
-#define I8(name)          name##_i8_neon
-#define I8_ROWS           4
-#define I8_PANELS         1
-#define I8_START          i8_start_zero
-#define I8_WEIGHTS        int8x16_t
-#define I8_LOAD(p)        vld1q_s8(p)
-#define I8_DOT(acc, x, w) acc = NER_ISA(dot)(acc, x, w)
+
+/* Bytes without SDOT: products of 16 bits are added up over a chunk (in range: see NER_I8_LIMIT; each
+** lane here holds half of what a lane there holds), then in pairs to 32 bits and in pairs again. Four
+** columns of weights are one register. */
+struct NER_ISA(sum) {
+  int16x8_t low, high; /* columns 0 and 1, columns 2 and 3 */
+};
+FN struct NER_ISA(sum) NER_ISA(mul)(VI x, int8x16_t w) {
+  int8x16_t xs = vreinterpretq_s8_s32(x);
+  return (struct NER_ISA(sum)){vmull_s8(vget_low_s8(xs), vget_low_s8(w)), vmull_high_s8(xs, w)};
+}
+FN struct NER_ISA(sum) NER_ISA(muladd)(struct NER_ISA(sum) s, VI x, int8x16_t w) {
+  int8x16_t xs = vreinterpretq_s8_s32(x);
+  s.low = vmlal_s8(s.low, vget_low_s8(xs), vget_low_s8(w));
+  s.high = vmlal_high_s8(s.high, xs, w);
+  return s;
+}
+#define I8(name)           name##_i8_neon
+#define I8_ROWS            4
+#define I8_PANELS          1
+#define I8_WEIGHTS         int8x16_t
+#define I8_LOAD(p)         vld1q_s8(p)
+#define I8_SUM             struct NER_ISA(sum)
+#define I8_MUL(s, x, w)    s = NER_ISA(mul)(x, w)
+#define I8_MULADD(s, x, w) s = NER_ISA(muladd)(s, x, w)
+#define I8_WIDEN(acc, s)                                                                           \
+  acc = vaddq_s32(acc, vpaddq_s32(vpaddlq_s16((s).low), vpaddlq_s16((s).high)))
 #include "kernels/vector_i8.h"
 #undef I8
 #undef I8_ROWS
 #undef I8_PANELS
-#undef I8_START
 #undef I8_WEIGHTS
 #undef I8_LOAD
-#undef I8_DOT
+#undef I8_SUM
+#undef I8_MUL
+#undef I8_MULADD
+#undef I8_WIDEN
 
 /* A compiler that may use SDOT anyway (Apple's) need not be told to; gcc can be told for some
 ** functions; other clangs cannot, and go without. */
@@ -153,7 +181,6 @@ FN VI NER_ISA(dot)(VI acc, VI x, int8x16_t w) {
 #define I8(name)          name##_i8_neondot
 #define I8_ROWS           6
 #define I8_PANELS         1
-#define I8_START          i8_start_zero
 #define I8_WEIGHTS        int8x16_t
 #define I8_LOAD(p)        vld1q_s8(p)
 #define I8_DOT(acc, x, w) acc = vdotq_s32(acc, w, vreinterpretq_s8_s32(x))
@@ -181,7 +208,7 @@ bool ner_kernels_neon(struct ner_kernels *table) {
   table->softmax = NER_ISA(softmax);
   table->pack = NER_ISA(pack);
   NER_ISA(fill_training)(table);
-  table->quantise = NER_ISA(quantise_s8);
+  table->quantise = NER_ISA(quantise);
   return true;
 }
 bool ner_kernels_neondot(struct ner_kernels *table) {

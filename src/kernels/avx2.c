@@ -113,11 +113,10 @@ FN void v_transpose(V *v) {
     v[j + 4] = _mm256_permute2f128_ps(t[j], t[j + 4], 0x31);
   }
 }
-FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
-  VI i = _mm256_cvtps_epi32(v);
+FN void v_store_q(uint8_t *p, V v, VI offset) {
+  VI i = _mm256_add_epi32(_mm256_cvtps_epi32(v), offset);
   __m128i s = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
-  s = _mm_xor_si128(_mm_packs_epi16(s, s), _mm_set1_epi8((char)flip));
-  _mm_storel_epi64((__m128i *)p, s);
+  _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(s, s));
 }
 
 FN VI i_load(const int32_t *p) {
@@ -128,6 +127,15 @@ FN VI i_broadcast(const uint8_t *p) {
   memcpy(&four, p, sizeof four);
   return _mm256_set1_epi32(four);
 }
+FN VI i_set(int32_t i) {
+  return _mm256_set1_epi32(i);
+}
+FN VI i_mul(VI a, VI b) {
+  return _mm256_mullo_epi32(a, b);
+}
+FN VI i_sub(VI a, VI b) {
+  return _mm256_sub_epi32(a, b);
+}
 FN V v_from_i(VI i) {
   return _mm256_cvtepi32_ps(i);
 }
@@ -135,42 +143,57 @@ FN V v_from_i(VI i) {
 #include "kernels/vector.h"
 #include "kernels/vector_train.h"
 
-/* Bytes without VNNI: VPMADDUBSW multiplies unsigned by signed and saturates at 16 bits. With
-** magnitudes up to 127 and 128 a pair of products is at most 32512 and never does; so the sign
-** of the weight goes over to the activation. Where w < 0, XOR with all ones makes -x-1 of x (one
-** operation on any port, where VPSIGNB has half as many): that is |w| short, and the sums begin
-** with the magnitudes of all negative weights to make up for it. */
-struct NER_ISA(signed_weights) {
-  VI magnitude, negative;
-};
-FN struct NER_ISA(signed_weights) NER_ISA(load_weights)(const int8_t *p) {
-  VI w = _mm256_loadu_si256((const VI *)p);
-  return (struct NER_ISA(signed_weights)){_mm256_abs_epi8(w),
-                                          _mm256_cmpgt_epi8(_mm256_setzero_si256(), w)};
+KERNEL static void NER_ISA(quantise)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+                                     struct ner_row *row) {
+  NER_ISA(quantise_rows)(x, m, n, ldx, xq, ldq, row, 0);
 }
-FN VI NER_ISA(dot)(VI acc, VI x, struct NER_ISA(signed_weights) w) {
-  VI pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_xor_si256(x, w.negative));
-  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-#define I8(name)          name##_i8_avx2
-#define I8_ROWS           4
-#define I8_PANELS         1
-#define I8_START          I8(start_negatives)
-#define I8_WEIGHTS        struct NER_ISA(signed_weights)
-#define I8_LOAD(p)        NER_ISA(load_weights)(p)
-#define I8_DOT(acc, x, w) acc = NER_ISA(dot)(acc, x, w)
+
+/* Bytes without VNNI: VPMADDUBSW adds two products into 16 bits, VPADDW adds up those of a chunk, and
+** VPMADDWD by ones adds pairs into 32 bits, for VPADDD. For 2·32 products that is 2 + 1 + 1 + 1
+** instructions, three of them for the two ports that multiply; VPMADDUBSW, VPMADDWD, VPADDD for each 32
+** take four. Nothing saturates and nothing overflows: see NER_I8_LIMIT.
+** 3 × 16: 6 sums of 16 bits, 6 of 32, 2 weights, 1 activation and 1 product fill the 16 registers, so the
+** ones stay in memory. Inline assembly, because gcc 12 regroups VPADDW of intrinsics until it runs out of
+** registers. */
+static const int16_t NER_ISA(ones)[16]
+    __attribute__((aligned(32))) = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+#define I8(name)   name##_i8_avx2
+#define I8_ROWS    3
+#define I8_PANELS  1
+#define I8_WEIGHTS VI
+#define I8_LOAD(p) _mm256_loadu_si256((const VI *)(p))
+#define I8_SUM     VI
+#ifdef __clang__
+#define I8_MUL(s, x, w)    s = _mm256_maddubs_epi16(x, w)
+#define I8_MULADD(s, x, w) s = _mm256_add_epi16(s, _mm256_maddubs_epi16(x, w))
+#define I8_WIDEN(acc, s)                                                                           \
+  acc = _mm256_add_epi32(acc, _mm256_madd_epi16(s, *(const VI *)NER_ISA(ones)))
+#else
+#define I8_MUL(s, x, w) __asm__("vpmaddubsw %2, %1, %0" : "=x"(s) : "x"(x), "x"(w))
+#define I8_MULADD(s, x, w)                                                                         \
+  do {                                                                                             \
+    VI product_;                                                                                   \
+    I8_MUL(product_, x, w);                                                                        \
+    __asm__("vpaddw %1, %0, %0" : "+x"(s) : "x"(product_));                                        \
+  } while( 0 )
+#define I8_WIDEN(acc, s)                                                                           \
+  do {                                                                                             \
+    __asm__("vpmaddwd %1, %0, %0" : "+x"(s) : "m"(*(const VI *)NER_ISA(ones)));                    \
+    __asm__("vpaddd %1, %0, %0" : "+x"(acc) : "x"(s));                                             \
+  } while( 0 )
+#endif
 #include "kernels/vector_i8.h"
 #undef I8
 #undef I8_ROWS
 #undef I8_PANELS
-#undef I8_START
 #undef I8_WEIGHTS
 #undef I8_LOAD
-#undef I8_DOT
+#undef I8_SUM
+#undef I8_MUL
+#undef I8_MULADD
+#undef I8_WIDEN
 
-/* VPDPBUSD takes activations as u8 = s8 + 128, so that sums come out too large by 128·Σw and
-** begin at minus that. As inline assembly: gcc 12 would copy the accumulator of the intrinsic
-** at each step. */
+/* VPDPBUSD as inline assembly: gcc 12 would copy the accumulator of the intrinsic at each step. */
 #ifdef NER_EMULATE
 #define DPBUSD(acc, x, w) acc = _mm256_dpbusd_epi32(acc, x, w)
 #else
@@ -179,7 +202,6 @@ FN VI NER_ISA(dot)(VI acc, VI x, struct NER_ISA(signed_weights) w) {
 #define I8(name)          name##_i8_avxvnni
 #define I8_ROWS           6
 #define I8_PANELS         1
-#define I8_START          i8_start_offset
 #define I8_WEIGHTS        VI
 #define I8_LOAD(p)        _mm256_loadu_si256((const VI *)(p))
 #define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
@@ -192,7 +214,7 @@ static bool avx2_fill(struct ner_kernels *table) {
   table->softmax = NER_ISA(softmax);
   table->pack = NER_ISA(pack);
   NER_ISA(fill_training)(table);
-  table->quantise = NER_ISA(quantise_s8);
+  table->quantise = NER_ISA(quantise);
   return true;
 }
 
@@ -202,7 +224,6 @@ bool ner_kernels_avx2(struct ner_kernels *table) {
 bool ner_kernels_avxvnni(struct ner_kernels *table) {
   if( !ner_cpu_x86().avxvnni || !avx2_fill(table) ) return false;
   table->gemm_i8 = gemm_i8_avxvnni;
-  table->quantise = NER_ISA(quantise_u8);
   return true;
 }
 

@@ -124,9 +124,9 @@ FN void v_transpose(V *v) {
     v[j + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
   }
 }
-FN void v_store_q(uint8_t *p, V v, uint8_t flip) {
-  __m128i s = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
-  _mm_storeu_si128((__m128i *)p, _mm_xor_si128(s, _mm_set1_epi8((char)flip)));
+FN void v_store_q(uint8_t *p, V v, VI offset) {
+  VI i = _mm512_add_epi32(_mm512_cvtps_epi32(v), offset);
+  _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(i));
 }
 
 FN VI i_load(const int32_t *p) {
@@ -137,6 +137,15 @@ FN VI i_broadcast(const uint8_t *p) {
   memcpy(&four, p, sizeof four);
   return _mm512_set1_epi32(four);
 }
+FN VI i_set(int32_t i) {
+  return _mm512_set1_epi32(i);
+}
+FN VI i_mul(VI a, VI b) {
+  return _mm512_mullo_epi32(a, b);
+}
+FN VI i_sub(VI a, VI b) {
+  return _mm512_sub_epi32(a, b);
+}
 FN V v_from_i(VI i) {
   return _mm512_cvtepi32_ps(i);
 }
@@ -144,34 +153,32 @@ FN V v_from_i(VI i) {
 #include "kernels/vector.h"
 #include "kernels/vector_train.h"
 
-/* Bytes without VNNI: as on AVX2, see there. */
-struct NER_ISA(signed_weights) {
-  VI magnitude, negative;
-};
-FN struct NER_ISA(signed_weights) NER_ISA(load_weights)(const int8_t *p) {
-  VI w = _mm512_loadu_si512(p);
-  return (struct NER_ISA(signed_weights)){_mm512_abs_epi8(w),
-                                          _mm512_movm_epi8(_mm512_movepi8_mask(w))};
+KERNEL static void NER_ISA(quantise)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+                                     struct ner_row *row) {
+  NER_ISA(quantise_rows)(x, m, n, ldx, xq, ldq, row, 0);
 }
-FN VI NER_ISA(dot)(VI acc, VI x, struct NER_ISA(signed_weights) w) {
-  VI pairs = _mm512_maddubs_epi16(w.magnitude, _mm512_xor_si512(x, w.negative));
-  return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
-}
-#define I8(name)          name##_i8_avx512
-#define I8_ROWS           12
-#define I8_PANELS         1
-#define I8_START          I8(start_negatives)
-#define I8_WEIGHTS        struct NER_ISA(signed_weights)
-#define I8_LOAD(p)        NER_ISA(load_weights)(p)
-#define I8_DOT(acc, x, w) acc = NER_ISA(dot)(acc, x, w)
+
+/* Bytes without VNNI: as on AVX2, see there. 12 × 16: 12 sums of 16 bits, 12 of 32, 1 weight, 1 activation,
+** 1 product and the ones: 28 of 32 registers. */
+#define I8(name)           name##_i8_avx512
+#define I8_ROWS            12
+#define I8_PANELS          1
+#define I8_WEIGHTS         VI
+#define I8_LOAD(p)         _mm512_loadu_si512(p)
+#define I8_SUM             VI
+#define I8_MUL(s, x, w)    s = _mm512_maddubs_epi16(x, w)
+#define I8_MULADD(s, x, w) s = _mm512_add_epi16(s, _mm512_maddubs_epi16(x, w))
+#define I8_WIDEN(acc, s)   acc = _mm512_add_epi32(acc, _mm512_madd_epi16(s, _mm512_set1_epi16(1)))
 #include "kernels/vector_i8.h"
 #undef I8
 #undef I8_ROWS
 #undef I8_PANELS
-#undef I8_START
 #undef I8_WEIGHTS
 #undef I8_LOAD
-#undef I8_DOT
+#undef I8_SUM
+#undef I8_MUL
+#undef I8_MULADD
+#undef I8_WIDEN
 
 /* As inline assembly: gcc 12 would copy the accumulator of the intrinsic at each step. */
 #ifdef NER_EMULATE
@@ -182,7 +189,6 @@ FN VI NER_ISA(dot)(VI acc, VI x, struct NER_ISA(signed_weights) w) {
 #define I8(name)          name##_i8_avx512vnni
 #define I8_ROWS           12
 #define I8_PANELS         2
-#define I8_START          i8_start_offset
 #define I8_WEIGHTS        VI
 #define I8_LOAD(p)        _mm512_loadu_si512(p)
 #define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
@@ -195,7 +201,7 @@ static bool avx512_fill(struct ner_kernels *table) {
   table->softmax = NER_ISA(softmax);
   table->pack = NER_ISA(pack);
   NER_ISA(fill_training)(table);
-  table->quantise = NER_ISA(quantise_s8);
+  table->quantise = NER_ISA(quantise);
   return true;
 }
 
@@ -205,7 +211,6 @@ bool ner_kernels_avx512(struct ner_kernels *table) {
 bool ner_kernels_avx512vnni(struct ner_kernels *table) {
   if( !ner_cpu_x86().avx512vnni || !avx512_fill(table) ) return false;
   table->gemm_i8 = gemm_i8_avx512vnni;
-  table->quantise = NER_ISA(quantise_u8);
   return true;
 }
 

@@ -14,8 +14,18 @@
 **
 ** Layouts (the same for every level, so a converted file serves every machine):
 **   f32 weights   [ceil(N/16)][K][16]            zero padded
-**   int8 weights  [ceil(N/16)][ceil(K/4)][16][4] zero padded; values -127..127
+**   int8 weights  [ceil(N/16)][ceil(K/4)][16][4] zero padded, bounded as below
 ** Activations are plain row-major [M, K].
+**
+** Int8 arithmetic. A row of activations becomes bytes 0..255 with a scale and a zero point of its own,
+** x ≈ scale·(xq - zero); a weight becomes an integer with a scale per output channel, w ≈ scale·q. So
+**
+**   y[m,n] = x_scale[m]·w_scale[n]·(Σk xq[m,k]·q[n,k] - zero[m]·Σk q[n,k]) + bias[n]
+**
+** Processors that multiply bytes into 16 bits only (AVX2's VPMADDUBSW) need another instruction to
+** widen each product. Here it is needed once for NER_I8_CHUNK products, because packing bounds the
+** weights (see NER_I8_LIMIT). The bound costs accuracy where a channel has large weights side by side:
+** its scale becomes some 1.7 times as coarse, still finer than the rounding of trained models' activations.
 */
 #ifndef NER_KERNELS_H
 #define NER_KERNELS_H
@@ -26,7 +36,17 @@
 
 #define NER_PANEL  16  /* output channels packed together */
 #define NER_GROUP  4   /* int8: inputs packed together */
-#define NER_I8_MAX 127 /* symmetric: -128 is not used */
+#define NER_X_MAX  255 /* int8: largest activation */
+#define NER_I8_MAX 127 /* int8: largest weight; -128 is not used */
+
+/* The bound on int8 weights. A 16-bit lane collects the products of one half of a group (k % 4 in {0,1}
+** or {2,3}) over NER_I8_CHUNK consecutive groups, counted from k = 0: four products. Among the four
+** weights of each lane the positive ones add up to at most NER_I8_LIMIT, and so do the magnitudes of the
+** negative ones. With activations 0..255 every partial sum, in any order, then lies within
+** ±255·128 = ±32640, inside the 16 bits' ±32767; with activations -128..127, as NEON takes them, within
+** 128·128 + 127·128 = 32640 as well. Over all of K <= 65536 a sum is below 255·127·65536 < 2^31. */
+#define NER_I8_CHUNK 2
+#define NER_I8_LIMIT 128
 
 /* y = x·Wᵀ + b for W [n_out, n_in]. Immutable; pointers are borrowed from the
 ** model's storage. */
@@ -37,6 +57,12 @@ struct ner_linear {
   const float *scale;           /* int8: [round_up(n_out,16)] w ≈ scale[n]·q */
   const int32_t *sum;           /* int8: [round_up(n_out,16)] Σk q[n,k] */
   const float *bias;            /* [round_up(n_out,16)]; NULL: zeros */
+};
+
+/* A quantised row: x ≈ scale·(xq - zero). */
+struct ner_row {
+  float scale;
+  int32_t zero; /* in the form of the table that quantised it */
 };
 
 /* What happens to a linear layer's output before it is stored. */
@@ -61,18 +87,19 @@ struct ner_adamw {
 struct ner_kernels {
   const char *name; /* "portable", "avx2", ...: see ner_kernels_name() */
 
-  /* Quantises rows: xq[m,k] = round(x[m,k]·127 / max|x[m,:]|), scale[m] = max|x[m,:]| / 127.
-  ** A row that is zero (or all below 1e-30) has scale 0. xq is in the form gemm_i8 of the same
-  ** table wants (s8, or u8 = s8 + 128), the tail up to ner_quantised_bytes(n) filled with the
-  ** form's zero. */
-  void (*quantise)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq, float *scale);
+  /* Quantises rows: xq = round(x / scale) + zero with scale = (high - low) / 255 and zero =
+  ** round(-low / scale), where [low, high] spans the row and 0. A row that spans less than 1e-30 has scale
+  ** 0. NaN becomes the row's least value. xq is in the form gemm_i8 of the same table takes (u8, or s8 =
+  ** u8 - 128, with `zero` less 128 too); the bytes from n to ner_quantised_bytes(n) become 0. */
+  void (*quantise)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+                   struct ner_row *row);
 
   /* Rows [0,m) of x [m, n_in] times output panels [panel_begin, panel_end) of `w`, into y (y
   ** points at column 0 of the whole matrix). Columns beyond n_out are not written.
-  ** gemm_i8: y = fma(Σ xq·q, x_scale·w_scale, bias), so that it too is the same everywhere. */
+  ** gemm_i8: y = fma(Σ (xq - zero)·q, x_scale·w_scale, bias), so that it too is the same everywhere. */
   void (*gemm_f32)(const float *x, int m, int ldx, const struct ner_linear *w, int panel_begin,
                    int panel_end, enum ner_epilogue epilogue, float *y, int ldy);
-  void (*gemm_i8)(const uint8_t *xq, const float *x_scale, int m, int ldq,
+  void (*gemm_i8)(const uint8_t *xq, const struct ner_row *row, int m, int ldq,
                   const struct ner_linear *w, int panel_begin, int panel_end,
                   enum ner_epilogue epilogue, float *y, int ldy);
 
@@ -136,9 +163,14 @@ const char *ner_kernels_name(int i);
 uint64_t ner_packed_bytes(enum ner_precision precision, int32_t n_out, int32_t n_in);
 /* w [n_out, n_in] row-major → packed (zeroed padding included). */
 void ner_pack_f32(const float *w, int32_t n_out, int32_t n_in, float *packed);
-/* The same with rounding to int8, scale = max|w[n,:]| / 127; fills scale and sum [padded n_out]. */
+/* The same rounded to int8 within the bound; fills scale and sum [padded n_out]. */
 void ner_pack_i8(const float *w, int32_t n_out, int32_t n_in, int8_t *packed, float *scale,
                  int32_t *sum);
+/* Packs int8 weights that need not keep the bound (model files of layout version 1) once more. Channels
+** that keep it stay as they are. packed, scale, sum: as for ner_pack_i8, none of them w's own;
+** channel: [n_in] scratch. */
+void ner_repack_i8(const struct ner_linear *w, float *channel, int8_t *packed, float *scale,
+                   int32_t *sum);
 
 /* OpenBLAS's name for the processor it believes to run on, for ner_debug(); "" while OpenBLAS is
 ** not in use. */

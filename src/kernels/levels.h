@@ -9,6 +9,8 @@
 
 #include "kernels/kernels.h"
 
+#include <math.h>
+
 #pragma GCC visibility push(hidden)
 
 bool ner_kernels_portable(struct ner_kernels *table);
@@ -23,6 +25,20 @@ bool ner_kernels_neondot(struct ner_kernels *table);
 /* Loads OpenBLAS; false: this machine has none. Must have returned true before a function of the
 ** level "openblas" runs. */
 bool ner_kernels_blas_load(void);
+
+/* The scale and zero point of a row whose least value is -below <= 0 and whose greatest is above >= 0,
+** and the factor that takes x to steps. Below 1e-30 the factor would overflow: such a row counts as zero.
+** An infinite row gets factor 0, so that no infinity reaches an integer conversion. */
+static inline struct ner_row ner_row_of(float below, float above, float *factor) {
+  struct ner_row row = {below / NER_X_MAX + above / NER_X_MAX, 0};
+  float zero;
+  if( !(below + above >= 1e-30f) ) row.scale = 0;
+  *factor = row.scale > 0 ? 1 / row.scale : 0;
+  zero = below * *factor;
+  zero = zero > 0 ? zero : 0; /* NaN: 0 */
+  row.zero = (int32_t)nearbyintf(zero < NER_X_MAX ? zero : NER_X_MAX);
+  return row;
+}
 
 /* The portable versions that other levels use as they are. */
 float ner_gelu(float x);

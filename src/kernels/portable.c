@@ -14,31 +14,25 @@ static int portable_min(int a, int b) {
   return a < b ? a : b;
 }
 
-/* The largest magnitude of a row and the factor that brings it to 127. Below
-** 1e-30 that factor would overflow: such a row is as good as zero. A NaN is
-** passed over here and becomes -127 below; it never reaches an integer conversion. */
-static float portable_factor(const float *x, int n, float *scale) {
-  float top = 0;
-  for( int k = 0; k < n; k++ ) top = fabsf(x[k]) > top ? fabsf(x[k]) : top;
-  if( top < 1e-30f ) return *scale = 0;
-  *scale = top / NER_I8_MAX;
-  return NER_I8_MAX / top;
-}
-
-static int portable_round(float x, float factor) {
-  float r = x * factor;
-  r = r > -NER_I8_MAX ? r : -NER_I8_MAX;
-  r = r < NER_I8_MAX ? r : NER_I8_MAX;
-  return (int)nearbyintf(r);
-}
-
 static void portable_quantise(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
-                              float *scale) {
+                              struct ner_row *row) {
   for( int i = 0; i < m; i++ ) {
-    const float *row = x + (size_t)i * ldx; /* [n] */
-    uint8_t *out = xq + (size_t)i * ldq;    /* [ner_quantised_bytes(n)] as s8 */
-    float factor = portable_factor(row, n, &scale[i]);
-    for( int k = 0; k < n; k++ ) out[k] = (uint8_t)portable_round(row[k], factor);
+    const float *in = x + (size_t)i * ldx; /* [n] */
+    uint8_t *out = xq + (size_t)i * ldq;   /* [ner_quantised_bytes(n)] */
+    float below = 0, above = 0, factor, least, most;
+    for( int k = 0; k < n; k++ ) {
+      above = in[k] > above ? in[k] : above;
+      below = -in[k] > below ? -in[k] : below;
+    }
+    row[i] = ner_row_of(below, above, &factor);
+    least = (float)-row[i].zero;
+    most = (float)(NER_X_MAX - row[i].zero);
+    for( int k = 0; k < n; k++ ) {
+      float steps = in[k] * factor;
+      steps = steps > least ? steps : least; /* NaN: least */
+      steps = steps < most ? steps : most;
+      out[k] = (uint8_t)((int)nearbyintf(steps) + row[i].zero);
+    }
     memset(out + n, 0, (size_t)(ner_quantised_bytes(n) - n));
   }
 }
@@ -72,7 +66,7 @@ static void portable_gemm_f32(const float *x, int m, int ldx, const struct ner_l
   }
 }
 
-static void portable_gemm_i8(const uint8_t *xq, const float *x_scale, int m, int ldq,
+static void portable_gemm_i8(const uint8_t *xq, const struct ner_row *row, int m, int ldq,
                              const struct ner_linear *w, int panel_begin, int panel_end,
                              enum ner_epilogue epilogue, float *y, int ldy) {
   int groups = (w->n_in - 1) / NER_GROUP + 1;
@@ -80,16 +74,19 @@ static void portable_gemm_i8(const uint8_t *xq, const float *x_scale, int m, int
     /* [groups, 16, 4] */
     const int8_t *packed = (const int8_t *)w->packed + (size_t)p * groups * NER_PANEL * NER_GROUP;
     for( int i = 0; i < m; i++ ) {
-      const int8_t *row = (const int8_t *)xq + (size_t)i * ldq;
-      int32_t sum[NER_PANEL] = {0};
+      const uint8_t *in = xq + (size_t)i * ldq;
+      uint32_t sum[NER_PANEL]; /* of signed numbers: a damaged file may make them wrap around */
       float out[NER_PANEL];
+      for( int j = 0; j < NER_PANEL; j++ )
+        sum[j] = 0u - (uint32_t)row[i].zero * (uint32_t)w->sum[p * NER_PANEL + j];
       for( int g = 0; g < groups; g++ )
         for( int j = 0; j < NER_PANEL; j++ )
           for( int k = 0; k < NER_GROUP; k++ )
-            sum[j] += row[g * NER_GROUP + k] * packed[(g * NER_PANEL + j) * NER_GROUP + k];
+            sum[j] +=
+                (uint32_t)(in[g * NER_GROUP + k] * packed[(g * NER_PANEL + j) * NER_GROUP + k]);
       for( int j = 0; j < NER_PANEL; j++ ) {
         int n = p * NER_PANEL + j;
-        out[j] = fmaf((float)sum[j], x_scale[i] * w->scale[n], w->bias ? w->bias[n] : 0);
+        out[j] = fmaf((float)(int32_t)sum[j], row[i].scale * w->scale[n], w->bias ? w->bias[n] : 0);
       }
       portable_store(out, w, p, epilogue, y + (size_t)i * ldy);
     }

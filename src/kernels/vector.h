@@ -16,7 +16,7 @@
 **   v_sum                  of all lanes: lane i and i + W/2 together, and so on down to one
 **   v_top                  the greatest of all lanes
 **   v_transpose(v)         of W vectors v[0..W)
-**   v_store_q(p,v,flip)    W integral floats in [-127,127] → bytes, XOR flip
+**   v_store_q(p,v,i)       W floats, rounded to nearest even, plus i, as bytes
 **
 ** A row is always worked on alone and in one order, so what it gives does not
 ** depend on its neighbours. Nor does it depend on W: what is summed across a row is
@@ -300,36 +300,39 @@ KERNEL static void NER_ISA(pack)(const float *w, int n_out, int n_in, int ldw, f
     }
 }
 
-/* quantise() of portable.c, to the letter: the same operations in float, so the same bytes. */
-INLINE void NER_ISA(quantise_rows)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq, float *scale,
-                          uint8_t flip) {
+/* portable_quantise() operation by operation, so the same bytes. `shift` is added to bytes and zero
+** points: 0, or -128 for a table that takes s8. */
+INLINE void NER_ISA(quantise_rows)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
+                                   struct ner_row *row, int shift) {
   const int tail = n % W, body = n - tail;
   for( int i = 0; i < m; i++ ) {
-    const float *row = x + (size_t)i * ldx;
+    const float *in = x + (size_t)i * ldx;
     uint8_t *out = xq + (size_t)i * ldq;
-    V tops = v_set(0), factor;
-    float top;
+    V above = v_set(0), below = v_set(0), factor, least, most;
+    float steps;
+    VI offset;
     int k;
-    for( k = 0; k < body; k += W ) tops = v_max(v_abs(v_load(row + k)), tops);
-    if( tail ) tops = v_max(v_abs(v_load_n(row + k, tail, 0)), tops);
-    top = v_top(tops);
-    scale[i] = top < 1e-30f ? 0 : top / NER_I8_MAX;
-    factor = v_set(top < 1e-30f ? 0 : NER_I8_MAX / top);
-    for( k = 0; k < n; k += W ) {
-      V v = v_mul(k < body ? v_load(row + k) : v_load_n(row + k, tail, 0), factor);
-      v = v_min(v_max(v, v_set(-NER_I8_MAX)), v_set(NER_I8_MAX));
-      v_store_q(out + k, v, flip);
+    for( k = 0; k < body; k += W ) {
+      V v = v_load(in + k);
+      above = v_max(v, above);
+      below = v_max(v_sub(v_set(0), v), below);
     }
-    memset(out + k, flip, (size_t)(ner_quantised_bytes(n) - k));
+    if( tail ) {
+      V v = v_load_n(in + k, tail, 0);
+      above = v_max(v, above);
+      below = v_max(v_sub(v_set(0), v), below);
+    }
+    row[i] = ner_row_of(v_top(below), v_top(above), &steps);
+    factor = v_set(steps);
+    least = v_set((float)-row[i].zero);
+    most = v_set((float)(NER_X_MAX - row[i].zero));
+    row[i].zero += shift;
+    offset = i_set(row[i].zero);
+    for( k = 0; k < n; k += W ) {
+      V v = v_mul(k < body ? v_load(in + k) : v_load_n(in + k, tail, 0), factor);
+      v_store_q(out + k, v_min(v_max(v, least), most), offset);
+    }
+    memset(out + n, 0, (size_t)(ner_quantised_bytes(n) - n));
   }
-}
-
-KERNEL static inline void NER_ISA(quantise_s8)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
-                                      float *scale) {
-  NER_ISA(quantise_rows)(x, m, n, ldx, xq, ldq, scale, 0);
-}
-KERNEL static inline void NER_ISA(quantise_u8)(const float *x, int m, int n, int ldx, uint8_t *xq, int ldq,
-                                      float *scale) {
-  NER_ISA(quantise_rows)(x, m, n, ldx, xq, ldq, scale, 0x80);
 }
 /* clang-format on */

@@ -43,7 +43,13 @@
 #undef I8
 #undef I8_ROWS
 #undef I8_PANELS
-#undef I8_START
+#undef I8_SUM
+#undef I8_MUL
+#undef I8_MULADD
+#undef I8_WIDEN
+#undef i_set
+#undef i_mul
+#undef i_sub
 #undef I8_WEIGHTS
 #undef I8_LOAD
 #undef I8_DOT

@@ -32,3 +32,6 @@
 #define v_from_i     NER_ISA(v_from_i)
 #define i_load       NER_ISA(i_load)
 #define i_broadcast  NER_ISA(i_broadcast)
+#define i_set        NER_ISA(i_set)
+#define i_mul        NER_ISA(i_mul)
+#define i_sub        NER_ISA(i_sub)

@@ -5,7 +5,7 @@
 ** opening it checks names, dtypes and shapes, reads the data and points to it. The
 ** layout is said once, in each_tensor(), for reading and writing alike:
 **
-**   __metadata__             format "sqlite-ner", version "1", precision "f32" | "int8"
+**   __metadata__             format "sqlite-ner", version "2", precision "f32" | "int8"
 **   config                   U8 [n]  JSON, see config.c
 **   vocabulary               U8 [n]  a piece a line
 **   embeddings.word          F32, F16 or BF16 [vocab, hidden]; int8: I8, with
@@ -18,7 +18,8 @@
 **   layer.I.attn_norm.gain   F32 [hidden]; and .bias; and ffn_norm
 **   classifier.weight, .bias always F32
 **
-** Zeros fill up panels. 1/√head is folded into Q.
+** Zeros fill up panels. In a file of version "1" int8 weights may exceed the bound that kernels rely on
+** (NER_I8_LIMIT in kernels.h): they are packed once more when it is opened, in memory. 1/√head is folded into Q.
 */
 #include "model/internal.h"
 
@@ -28,7 +29,8 @@
 #include "model/file_type.h"
 
 #define FORMAT  "sqlite-ner"
-#define VERSION "1"
+#define VERSION "2"
+#define BEFORE  "1" /* int8 weights need not keep the bound of kernels.h */
 
 #define ONE_FILE_REMEDY "make the file again with ner_convert"
 
@@ -168,6 +170,7 @@ struct reading {
   struct ner_model *model;
   struct ner_safetensors *file;
   struct ner_err *err;
+  bool unbounded; /* int8 weights of version 1 */
 };
 
 static int damaged(struct reading *r, const char *tensor, const char *why) {
@@ -277,16 +280,51 @@ static int read_weights(struct reading *r) {
   return each_tensor(model, read_slot, r);
 }
 
+/* Packs a layer of version 1 within the bound. channel: [w->n_in] */
+static int bound_linear(struct reading *r, struct ner_linear *w, float *channel) {
+  const size_t padded = ner_round_up((size_t)w->n_out, NER_PANEL);
+  int8_t *packed = ner_model_block(r->model, ner_packed_bytes(w->precision, w->n_out, w->n_in), 1);
+  float *scale = ner_model_block(r->model, padded, sizeof *scale);
+  int32_t *sum = ner_model_block(r->model, padded, sizeof *sum);
+  if( !packed || !scale || !sum ) return ner_fail_nomem(r->err);
+  ner_repack_i8(w, channel, packed, scale, sum);
+  w->packed = packed;
+  w->scale = scale;
+  w->sum = sum;
+  return NER_OK;
+}
+
+static int bound_weights(struct reading *r) {
+  const struct ner_config *c = &r->model->config;
+  const int32_t widest = c->ffn > c->hidden ? c->ffn : c->hidden;
+  float *channel;
+  int rc = NER_OK;
+  if( !r->unbounded || r->model->precision != NER_PRECISION_INT8 ) return NER_OK;
+  channel = ner_alloc((size_t)widest, sizeof *channel);
+  if( !channel ) return ner_fail_nomem(r->err);
+  for( int32_t i = 0; i < c->layers && rc == NER_OK; i++ ) {
+    struct ner_layer *layer = &r->model->weights.layer[i];
+    if( (rc = bound_linear(r, &layer->qkv, channel)) == NER_OK &&
+        (rc = bound_linear(r, &layer->out, channel)) == NER_OK &&
+        (rc = bound_linear(r, &layer->ffn1, channel)) == NER_OK )
+      rc = bound_linear(r, &layer->ffn2, channel);
+  }
+  NER_FREE(channel);
+  return rc;
+}
+
 static int read_metadata(struct reading *r, enum ner_precision asked) {
   const char *file = ner_safetensors_name(r->file);
   const char *format = ner_safetensors_metadata(r->file, "format");
   const char *version = ner_safetensors_metadata(r->file, "version");
   const char *precision = ner_safetensors_metadata(r->file, "precision");
   if( !format || strcmp(format, FORMAT) != 0 ) return ner_fail_not_converted(file, r->err);
-  if( !version || strcmp(version, VERSION) != 0 )
+  r->unbounded = version && strcmp(version, BEFORE) == 0;
+  if( !version || (strcmp(version, VERSION) != 0 && !r->unbounded) )
     return ner_fail(r->err, NER_ERROR,
                     "%s: layout version '%.20s' is not known to sqlite-ner " NER_VERSION
-                    " (it knows " VERSION "); update it, or make the file again with ner_convert",
+                    " (it knows " BEFORE " and " VERSION
+                    "); update it, or make the file again with ner_convert",
                     file, version ? version : "");
   if( !precision || ner_precision_parse(precision, &r->model->precision, NULL) != NER_OK )
     return ner_fail(r->err, NER_ERROR,
@@ -338,7 +376,8 @@ int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precisi
   ner_model_take_files(r.model, files, 1);
   if( (rc = read_metadata(&r, precision)) || (rc = read_ignored(&r)) ||
       (rc = read_config(&r, &rules)) || (rc = read_vocabulary(&r, &rules)) ||
-      (rc = read_weights(&r)) || (rc = ner_safetensors_settle(file, err)) )
+      (rc = read_weights(&r)) || (rc = bound_weights(&r)) ||
+      (rc = ner_safetensors_settle(file, err)) )
     ner_model_free(r.model);
   else
     *out = r.model;

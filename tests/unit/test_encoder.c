@@ -88,7 +88,9 @@ static void dense_init(struct toy *t, struct dense *d, struct ner_linear *lin, i
   for( int i = 0; i < n_out; i++ )
     for( int k = 0; k < n_in; k++ ) {
       size_t at = (size_t)i * (size_t)n_in + (size_t)k;
-      d->dequantised[at] = scale[i] == 0 ? 0 : rintf(d->w[at] / scale[i]) * scale[i];
+      size_t panel = (size_t)i / 16 * ner_round_up((size_t)n_in, 4) * 16;
+      const int8_t *q = (const int8_t *)packed + panel + (size_t)(k / 4 * 64 + i % 16 * 4 + k % 4);
+      d->dequantised[at] = scale[i] * *q;
     }
 }
 
@@ -154,15 +156,21 @@ static double *doubles(int rows, int columns) {
   return p;
 }
 
-/* y [n, n_out] = x [n, n_in]·wᵀ + b, x rounded to 8 bits a row where the model does that. */
+/* y [n, n_out] = x [n, n_in]·wᵀ + b, x rounded to 8 bits, row by row, where the model does that. */
 static double *naive_linear(const struct dense *d, bool int8, const double *x, int n) {
   double *y = doubles(n, d->n_out), *row = doubles(1, d->n_in);
   for( int t = 0; t < n; t++ ) {
-    double top = 0;
-    for( int k = 0; k < d->n_in; k++ ) top = fmax(top, fabs(x[t * d->n_in + k]));
+    double low = 0, high = 0, step, zero;
+    for( int k = 0; k < d->n_in; k++ ) {
+      low = fmin(low, x[t * d->n_in + k]);
+      high = fmax(high, x[t * d->n_in + k]);
+    }
+    step = (high - low) / 255;
+    zero = step > 0 ? rint(-low / step) : 0;
     for( int k = 0; k < d->n_in; k++ ) {
       row[k] = x[t * d->n_in + k];
-      if( int8 ) row[k] = top == 0 ? 0 : rint(row[k] * 127 / top) * top / 127;
+      if( int8 && step > 0 )
+        row[k] = fmin(fmax(rint(row[k] / step), -zero), 255 - zero) * step;
     }
     for( int j = 0; j < d->n_out; j++ ) {
       double sum = d->b[j];

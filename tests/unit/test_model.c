@@ -725,7 +725,7 @@ static void bad_one_files(void **state) {
   static const struct {
     const char *from, *to, *says;
   } patches[] = {
-      {"\"version\":\"1\"", "\"version\":\"2\"", "layout version '2' is not known"},
+      {"\"version\":\"2\"", "\"version\":\"9\"", "layout version '9' is not known"},
       {"\"sqlite-ner\"", "\"sqlite-xyz\"", "not written by ner_convert"},
       {"\"int8\"", "\"int4\"", "precision 'int4' is unknown"},
       {"\"int8\"", "\"f32\" ", "has an unexpected type"},
