@@ -117,7 +117,6 @@ static int entity_read_list(struct entity_cursor *c, sqlite3 *db, sqlite3_value 
 /* ner_sql_feed over the list's values. */
 static int entity_feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner_err *err) {
   struct entity_cursor *c = arg;
-  *key = NULL;
   *text = c->next_value < c->n_values ? c->value[c->next_value++] : NULL;
   return NER_OK;
 }
@@ -168,7 +167,8 @@ static int entity_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value *
   if( !c->many ) rc = ner_sql_text(cursor->arg[0], "the text", &c->text, err);
   if( rc != NER_OK ) return rc;
   if( c->many ) {
-    ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->pushdown, entity_feed, c);
+    ner_sql_stream_begin(&c->stream, table->db, c->model, &options, &c->pushdown, 0, entity_feed,
+                         c);
     return entity_next_of_many(c, err);
   }
   if( ner_sql_pushdown_possible(&c->pushdown, c->model) )

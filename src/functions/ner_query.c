@@ -134,9 +134,8 @@ static int query_feed(void *arg, sqlite3_value **key, sqlite3_value **text, stru
   *key = sqlite3_value_dup(sqlite3_column_value(c->statement, 0));
   *text = sqlite3_value_dup(sqlite3_column_value(c->statement, 1));
   if( *key && *text ) return NER_OK;
-  sqlite3_value_free(*key);
   sqlite3_value_free(*text);
-  *key = *text = NULL;
+  *text = NULL;
   return ner_fail_nomem(err);
 }
 
@@ -158,14 +157,14 @@ static int query_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **
   if( rc == NER_OK ) rc = ner_sql_model(db, cursor->arg[1], &c->model, err);
   if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[2], cursor->arg[3], &options, err);
   if( rc != NER_OK ) return rc;
-  ner_sql_stream_begin(&c->stream, db, c->model, &options, &c->pushdown, query_feed, c);
+  ner_sql_stream_begin(&c->stream, db, c->model, &options, &c->pushdown, 1, query_feed, c);
   return query_next(cursor, err);
 }
 
 static void query_column(struct ner_sql_cursor *cursor, sqlite3_context *context, int column) {
   const struct ner_sql_stream *s = &((struct query_cursor *)cursor)->stream;
   if( column == QUERY_KEY )
-    sqlite3_result_value(context, s->row->key);
+    sqlite3_result_value(context, s->key[0]);
   else if( column == QUERY_ERROR && s->error )
     sqlite3_result_text(context, s->error, -1, SQLITE_TRANSIENT);
   else if( column != QUERY_ERROR && s->entity )

@@ -1,14 +1,15 @@
-/* sql/batch.c - some rows of a connection, labelled together; see sql/batch.h. */
+/* sql/batch.c - some rows of a connection, read and labelled together; see sql/batch.h. */
 #include "sql/batch.h"
 
 #include <string.h>
 
 void ner_sql_batch_clear(struct ner_sql_batch *batch) {
   for( size_t i = 0; i < batch->n_rows; i++ ) {
-    sqlite3_value_free(batch->row[i].key);
     sqlite3_value_free(batch->row[i].text);
     NER_FREE(batch->row[i].error);
   }
+  for( size_t i = 0; i < batch->n_rows * (size_t)batch->n_keys; i++ )
+    sqlite3_value_free(batch->key[i]);
   for( size_t i = 0; i < batch->n_texts; i++ ) ner_output_free(&batch->output[i]);
   batch->n_rows = batch->n_texts = 0;
   if( batch->slot ) memset(batch->slot, 0, batch->n_slots * sizeof *batch->slot);
@@ -17,6 +18,7 @@ void ner_sql_batch_clear(struct ner_sql_batch *batch) {
 void ner_sql_batch_free(struct ner_sql_batch *batch) {
   ner_sql_batch_clear(batch);
   NER_FREE(batch->row);
+  NER_FREE(batch->key);
   NER_FREE(batch->input);
   NER_FREE(batch->output);
   NER_FREE(batch->slot);
@@ -81,41 +83,55 @@ static int batch_read_text(struct ner_sql_batch *batch, struct ner_sql_row *row,
   return row->error ? NER_OK : ner_fail_nomem(err);
 }
 
-/* Takes over key and text. */
-static int batch_add_row(struct ner_sql_batch *batch, sqlite3_value *key, sqlite3_value *text,
-                         struct ner_err *err) {
-  struct ner_sql_row row = {.key = key, .text = text};
-  int rc = NER_OK;
-  if( ner_grow((void **)&batch->row, &batch->cap_rows, batch->n_rows + 1, sizeof *batch->row) )
-    rc = ner_fail_nomem(err);
-  else
+static int batch_grow(struct ner_sql_batch *batch, struct ner_err *err) {
+  size_t n_keys = (size_t)batch->n_keys;
+  if( ner_grow((void **)&batch->row, &batch->cap_rows, batch->n_rows + 1, sizeof *batch->row) ||
+      ner_grow((void **)&batch->key, &batch->cap_keys, (batch->n_rows + 1) * n_keys,
+               sizeof *batch->key) )
+    return ner_fail_nomem(err);
+  for( size_t i = 0; i < n_keys; i++ ) batch->key[batch->n_rows * n_keys + i] = NULL;
+  return NER_OK;
+}
+
+/* Reads one row into the place after the last; *is_row: it counts. */
+static int batch_read_row(struct ner_sql_batch *batch, ner_sql_feed *feed, void *arg, bool *ended,
+                          bool *is_row, struct ner_err *err) {
+  struct ner_sql_row row = {.output = NER_SQL_NO_OUTPUT};
+  sqlite3_value **key;
+  int rc = batch_grow(batch, err);
+  *is_row = false;
+  *ended = true;
+  if( rc != NER_OK ) return rc;
+  key = batch->n_keys > 0 ? batch->key + batch->n_rows * (size_t)batch->n_keys : NULL;
+  rc = feed(arg, key, &row.text, err);
+  *ended = rc != NER_OK || !row.text;
+  if( !*ended && sqlite3_value_type(row.text) != SQLITE_NULL ) {
     rc = batch_read_text(batch, &row, err);
-  if( rc == NER_OK ) {
-    batch->row[batch->n_rows++] = row;
-  } else {
-    sqlite3_value_free(key);
-    sqlite3_value_free(text);
+    *is_row = rc == NER_OK;
+    *ended = !*is_row;
+  } else if( !*ended ) {
+    *is_row = batch->keep_nulls;
   }
+  if( *is_row ) {
+    batch->row[batch->n_rows++] = row;
+    return NER_OK;
+  }
+  sqlite3_value_free(row.text);
+  for( int i = 0; i < batch->n_keys; i++ ) sqlite3_value_free(key[i]);
   return rc;
 }
 
 int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_feed *feed, void *arg,
                        bool *ended, struct ner_err *err) {
   size_t n_bytes = 0;
-  while( n_bytes < max_bytes ) {
-    sqlite3_value *key = NULL, *text = NULL;
-    int rc = feed(arg, &key, &text, err);
-    if( rc == NER_OK && text && sqlite3_value_type(text) == SQLITE_NULL ) {
-      sqlite3_value_free(key);
-      sqlite3_value_free(text);
-      continue;
-    }
-    if( rc == NER_OK && text ) rc = batch_add_row(batch, key, text, err);
-    *ended = rc != NER_OK || !text;
-    if( *ended ) return rc;
-    n_bytes += batch->row[batch->n_rows - 1].utf8.n_bytes + NER_SQL_BATCH_ROW_BYTES;
+  int rc = NER_OK;
+  *ended = false;
+  while( n_bytes < max_bytes && !*ended ) {
+    bool is_row;
+    rc = batch_read_row(batch, feed, arg, ended, &is_row, err);
+    if( is_row ) n_bytes += batch->row[batch->n_rows - 1].utf8.n_bytes + NER_SQL_BATCH_ROW_BYTES;
   }
-  return NER_OK;
+  return rc;
 }
 
 int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
@@ -128,12 +144,14 @@ int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
 
 const char *ner_sql_batch_error(const struct ner_sql_batch *batch, size_t i) {
   const struct ner_sql_row *row = &batch->row[i];
-  return row->error ? row->error : batch->output[row->output].error;
+  if( row->output == NER_SQL_NO_OUTPUT ) return row->error;
+  return batch->output[row->output].error;
 }
 
 const struct ner_entities *ner_sql_batch_found(const struct ner_sql_batch *batch, size_t i) {
   static const struct ner_entities none;
-  return ner_sql_batch_error(batch, i) ? &none : &batch->output[batch->row[i].output].found;
+  const struct ner_sql_row *row = &batch->row[i];
+  return row->output == NER_SQL_NO_OUTPUT ? &none : &batch->output[row->output].found;
 }
 
 #define BATCH_S         0.5

@@ -19,7 +19,6 @@ struct cache_entry {
 
 struct ner_sql_cache {
   int refs;
-  bool full;
   struct ner_json *json;
   uint64_t clock;
   struct cache_entry entry[CACHE_ENTRIES];
@@ -34,14 +33,6 @@ struct ner_sql_cache *ner_sql_cache_new(void) {
 struct ner_sql_cache *ner_sql_cache_ref(struct ner_sql_cache *cache) {
   cache->refs++;
   return cache;
-}
-
-bool ner_sql_cache_is_full(const struct ner_sql_cache *cache) {
-  return cache->full;
-}
-
-void ner_sql_cache_set_full(struct ner_sql_cache *cache) {
-  cache->full = true;
 }
 
 struct ner_json **ner_sql_cache_json(struct ner_sql_cache *cache) {

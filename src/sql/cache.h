@@ -20,10 +20,6 @@ struct ner_sql_cache *ner_sql_cache_new(void); /* NULL: out of memory. One refer
 struct ner_sql_cache *ner_sql_cache_ref(struct ner_sql_cache *cache);
 void ner_sql_cache_unref(void *cache); /* as an xDestroy */
 
-/* Whether everything is registered with it, and not just what sqlite3_ner_safe_init() registers. */
-bool ner_sql_cache_is_full(const struct ner_sql_cache *cache);
-void ner_sql_cache_set_full(struct ner_sql_cache *cache);
-
 /* Tokens and probabilities of `text` under `model`, NULL when not here. They belong to the cache and
 ** stay until its next call. */
 const struct ner_output *ner_sql_cache_find(struct ner_sql_cache *cache,

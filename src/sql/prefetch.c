@@ -7,19 +7,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PREFETCH_WAIT_NS (10 * 1000 * 1000) /* whether the connection wants to stop */
+#define PREFETCH_WAIT_NS (10 * 1000 * 1000) /* between two looks at `cancel` */
 
 struct ner_sql_prefetch {
   struct ner_sql_batch *batch;
   struct ner_model *model;
   const struct ner_options *options;
   pthread_t thread;
-  pid_t process;      /* a child forked off meanwhile has no such thread */
+  pid_t process;      /* a forked child has no such thread */
   fenv_t fenv;        /* the host's: results must not depend on which thread computed */
-  atomic_bool cancel; /* asked of the thread */
+  atomic_bool cancel; /* the thread shall end */
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  bool done; /* guarded by lock; what follows is the thread's until then */
+  bool done; /* guarded by lock; what follows belongs to the thread until then */
   int rc;
   struct ner_err err;
   double seconds;
@@ -45,7 +45,7 @@ static void *prefetch_label(void *arg) {
   return NULL;
 }
 
-/* Without signals: the host's handlers are to run on the host's threads. */
+/* All signals are blocked in it: the host's handlers run on the host's threads. */
 static bool prefetch_start_thread(struct ner_sql_prefetch *prefetch) {
   sigset_t all, old;
   bool started;
@@ -87,14 +87,15 @@ struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch,
   return NULL;
 }
 
-/* In a forked child the batch stands still in the middle of something: it is left as it is. */
+/* In a forked child nothing works on the batch any more, and what it holds may be half written: it is
+** given up, not freed. */
 static bool prefetch_is_lost(struct ner_sql_prefetch *prefetch) {
   if( prefetch->process == getpid() ) return false;
   *prefetch->batch = (struct ner_sql_batch){0};
   return true;
 }
 
-/* false: not yet, after a while. */
+/* Waits for PREFETCH_WAIT_NS; false: it is not done. */
 static bool prefetch_wait(struct ner_sql_prefetch *prefetch) {
   struct timespec until;
   bool done;

@@ -1,13 +1,13 @@
 /*
-** pushdown.c - what a query asks of entities' labels and scores, made use of; see sql/sql.h.
+** pushdown.c - constraints on label and score, and LIMIT, used while rows are made; see sql/sql.h.
 **
-**   label = x    other entities are not given out (a label the model lacks: it need not even run)
+**   label = x    other entities are not given out; if the model lacks the label it does not run
 **   score >, >=  likewise
-**   LIMIT        nothing is done ahead for rows beyond it
+**   LIMIT        no work is done in advance for rows beyond it
 **
-** SQLite checks all of them once more, so only constraints of the plain types and of binary
-** collation need to be understood. IN (...) is left alone. It tells of a LIMIT only where nothing
-** but these tables' own constraints stands between their rows and the result.
+** SQLite checks all of them again, so only values of the plain types and the binary collation
+** need to be understood; IN (...) is left to SQLite. SQLite passes a LIMIT on only where nothing but
+** these tables' own constraints stands between their rows and the result.
 */
 #include "sql/sql.h"
 
@@ -52,7 +52,7 @@ void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label
   info->needToFreeIdxStr = info->idxStr != NULL;
 }
 
-/* The value of a constraint that is part of the plan, and on to the next. */
+/* The value of a constraint if it is part of the plan; steps to the next value. */
 static sqlite3_value *pushdown_value(int plan, int bit, sqlite3_value ***argv) {
   return plan & bit ? *(*argv)++ : NULL;
 }
@@ -62,7 +62,7 @@ static void pushdown_take_score(sqlite3_value *value, double *score) {
   if( type == SQLITE_INTEGER || type == SQLITE_FLOAT ) *score = sqlite3_value_double(value);
 }
 
-/* What is not of the plain type is left to SQLite, which knows how such things compare. */
+/* Values of other types are left to SQLite, which knows how they compare. */
 int ner_sql_pushdown_read(struct ner_sql_pushdown *pushdown, int plan, sqlite3_value **argv,
                           struct ner_err *err) {
   sqlite3_value *label = pushdown_value(plan, NER_SQL_PLAN_LABEL, &argv), *limit, *skip;

@@ -1,17 +1,18 @@
 /* sql/stream.c - any number of rows, labelled batch by batch; see sql/stream.h. */
 #include "sql/stream.h"
 
-/* Some twenty sentences. */
-#define STREAM_FIRST_BYTES (2 * 1024)
+#define STREAM_FIRST_BYTES (2 * 1024) /* some twenty sentences: the first rows come soon */
 
 void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_model *model,
                           const struct ner_options *options,
-                          const struct ner_sql_pushdown *pushdown, ner_sql_feed *feed, void *arg) {
+                          const struct ner_sql_pushdown *pushdown, int n_keys, ner_sql_feed *feed,
+                          void *arg) {
   *s = (struct ner_sql_stream){.model = model,
                                .options = *options,
                                .pushdown = pushdown,
                                .feed = feed,
                                .arg = arg,
+                               .batch = {{.n_keys = n_keys}, {.n_keys = n_keys}},
                                .max_bytes = STREAM_FIRST_BYTES};
   ner_sql_cancel_open(&s->cancel, db);
   s->ended = !ner_sql_pushdown_possible(pushdown, model);
@@ -26,7 +27,7 @@ void ner_sql_stream_end(struct ner_sql_stream *s) {
 
 static void stream_read(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
   if( !s->ended )
-    (void)ner_sql_batch_read(batch, s->max_bytes, s->feed, s->arg, &s->ended, &s->later);
+    (void)ner_sql_batch_read(batch, s->max_bytes, s->feed, s->arg, &s->ended, &s->feed_err);
 }
 
 static int stream_label(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
@@ -37,17 +38,17 @@ static int stream_label(struct ner_sql_stream *s, struct ner_sql_batch *batch, d
   return rc;
 }
 
-/* Will rows be asked for beyond this batch's? With a LIMIT perhaps not, and then nothing should be
-** done for them; a text gives about one. */
+/* Will more rows be asked for than those of this batch? With a LIMIT perhaps not, and then nothing
+** should be done for them; a text gives about one. */
 static bool stream_wants_more(const struct ner_sql_stream *s, const struct ner_sql_batch *batch) {
   sqlite3_int64 limit = s->pushdown->limit;
   return limit < 0 || limit - s->n_given > (sqlite3_int64)batch->n_rows;
 }
 
-/* All of one batch is out: the other takes its place. The first is labelled here, so that a
-** query that wants no more than that has not begun with another. */
+/* The current batch is given out: the other takes its place. The first one is labelled on this thread, so
+** that a query that wants no more than that has begun no other. */
 static int stream_turn(struct ner_sql_stream *s, struct ner_err *err) {
-  struct ner_sql_batch *after = &s->batch[s->out], *now = &s->batch[!s->out];
+  struct ner_sql_batch *after = &s->batch[s->current], *now = &s->batch[!s->current];
   double seconds = 0;
   int rc;
   ner_sql_batch_clear(after);
@@ -65,45 +66,42 @@ static int stream_turn(struct ner_sql_stream *s, struct ner_err *err) {
   s->max_bytes = ner_sql_batch_resize(s->max_bytes, seconds);
   if( after->n_texts > 0 ) s->prefetch = ner_sql_prefetch_start(after, s->model, &s->options);
   s->begun = true;
-  s->out = !s->out;
+  s->current = !s->current;
   s->at_row = s->at_entity = 0;
   return NER_OK;
 }
 
-/* The next result in the batch that is handed out; false: there is none. */
+/* Finds the next result in the current batch; false: there is none. */
 static bool stream_find_next(struct ner_sql_stream *s) {
-  const struct ner_sql_batch *batch = &s->batch[s->out];
+  const struct ner_sql_batch *batch = &s->batch[s->current];
   for( ; s->at_row < batch->n_rows; s->at_row++, s->row_number++, s->at_entity = 0 ) {
     const struct ner_entities *found = ner_sql_batch_found(batch, s->at_row);
-    bool failed = ner_sql_batch_error(batch, s->at_row) != NULL;
-    size_t n_results = failed ? 1 : found->n;
+    size_t n_results;
+    s->error = ner_sql_batch_error(batch, s->at_row);
+    n_results = s->error ? 1 : found->n;
     s->row = &batch->row[s->at_row];
+    s->key = batch->n_keys > 0 ? batch->key + s->at_row * (size_t)batch->n_keys : NULL;
     while( s->at_entity < n_results ) {
       s->row_result = (sqlite3_int64)s->at_entity;
       s->result = s->n_before + s->row_result;
-      s->entity = failed ? NULL : &found->entity[s->at_entity];
-      s->error = ner_sql_batch_error(batch, s->at_row);
+      s->entity = s->error ? NULL : &found->entity[s->at_entity];
       s->at_entity++;
-      if( failed || ner_sql_pushdown_matches(s->pushdown, s->entity) ) return true;
+      if( s->error || ner_sql_pushdown_matches(s->pushdown, s->entity) ) return true;
     }
     s->n_before += (sqlite3_int64)n_results;
   }
+  s->row = NULL;
   return false;
 }
 
 int ner_sql_stream_next(struct ner_sql_stream *s, struct ner_err *err) {
-  int rc = NER_OK;
-  while( rc == NER_OK ) {
-    if( stream_find_next(s) ) {
-      s->n_given++;
-      return NER_OK;
-    }
-    s->row = NULL;
-    rc = stream_turn(s, err);
-    if( rc == NER_OK && s->batch[s->out].n_rows == 0 ) {
-      if( s->later.code != NER_OK ) *err = s->later;
-      return s->later.code;
-    }
+  while( !stream_find_next(s) ) {
+    int rc = stream_turn(s, err);
+    if( rc != NER_OK ) return rc;
+    if( s->batch[s->current].n_rows > 0 ) continue;
+    if( s->feed_err.code != NER_OK ) *err = s->feed_err;
+    return s->feed_err.code;
   }
-  return rc;
+  s->n_given++;
+  return NER_OK;
 }

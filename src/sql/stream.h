@@ -1,18 +1,18 @@
 /*
-** stream.h - any number of rows of a connection, and the entities in their texts.
+** stream.h - any number of rows of a connection, and the entities in their texts, one after the other.
 **
-** ner_query() and ner(text IN (SELECT ...)) say where the rows come from; the entities come back
-** in the order in which the rows were read:
+** ner_query() and ner(text IN (SELECT ...)) say where the rows come from; the entities come in the
+** order in which the rows were read:
 **
-**     ner_sql_stream_begin(&stream, db, model, &options, &pushdown, feed, arg);
+**     ner_sql_stream_begin(&stream, db, model, &options, &pushdown, n_keys, feed, arg);
 **     for( rc = ner_sql_stream_next(&stream, &err); rc == NER_OK && stream.row;
 **          rc = ner_sql_stream_next(&stream, &err) )
-**       ... *stream.row, and *stream.entity or, where that is NULL, stream.error ...
+**       ... *stream.row, stream.key, and *stream.entity or, where that is NULL, stream.error ...
 **     ner_sql_stream_end(&stream);
 **
 ** Memory is bounded whatever the number of rows: there are two batches at most (sql/batch.h). While
-** the rows of one are handed out the other is labelled in the background (sql/prefetch.h); when they
-** are out, the one after is read before that has come to its end.
+** the rows of one are given out, the other is labelled in the background (sql/prefetch.h); the
+** batch after that is read before it is finished.
 */
 #ifndef NER_SQL_STREAM_H
 #define NER_SQL_STREAM_H
@@ -22,36 +22,40 @@
 #pragma GCC visibility push(hidden)
 
 struct ner_sql_stream {
-  const struct ner_sql_row *row;   /* where it stands; NULL: at the end */
-  const struct ner_entity *entity; /* of the row; NULL: the row has an error */
-  const char *error;               /* the row's; NULL: none */
-  sqlite3_int64 row_number;        /* of the row, from 0 on, rows without text not counted */
-  sqlite3_int64 row_result; /* of the result among its row's, from 0 on, whatever the pushdown */
-  sqlite3_int64 result;     /* of the result among all rows', likewise */
+  /* The result: an entity or an error. */
+  const struct ner_sql_row *row;   /* where it is; NULL: there is no more */
+  sqlite3_value *const *key;       /* [n_keys] of the row */
+  const struct ner_entity *entity; /* NULL: the row has an error */
+  const char *error;               /* NULL: it has none */
+  sqlite3_int64 row_number;        /* of the row, from 0 on; rows without text are not counted */
+  sqlite3_int64
+      row_result;       /* number of the result among its row's, whatever the pushdown, from 0 on */
+  sqlite3_int64 result; /* and among those of all rows */
 
   /* What follows is sql/stream.c's. */
-  struct ner_sql_cancel cancel; /* of the whole stream, so that there is one probe */
-  struct ner_model *model;      /* borrowed, as is all that follows */
+  struct ner_sql_cancel cancel; /* one for all batches, so that there is one probe */
+  struct ner_model *model;      /* borrowed, as are pushdown and arg */
   struct ner_options options;
-  const struct ner_sql_pushdown *pushdown; /* of an entity, to be given out */
+  const struct ner_sql_pushdown *pushdown;
   ner_sql_feed *feed;
   void *arg;
   struct ner_sql_batch batch[2];
-  int out;                           /* which of the two is handed out; the other comes after it */
-  size_t at_row, at_entity;          /* what comes next of it */
+  int current;                       /* the batch that is given out; the other comes after it */
+  size_t at_row, at_entity;          /* of it, what comes next */
   sqlite3_int64 n_given;             /* results given out */
   sqlite3_int64 n_before;            /* results of the rows before at_row */
-  struct ner_sql_prefetch *prefetch; /* the other is being labelled */
+  struct ner_sql_prefetch *prefetch; /* the other batch is being labelled */
   size_t max_bytes;                  /* of the next batch */
   bool begun;                        /* there has been a batch */
   bool ended;                        /* the feed has no more rows */
-  struct ner_err later;              /* it failed; told once the rows before are out */
+  struct ner_err feed_err;           /* why it failed: reported after the rows before it */
 };
 
 void ner_sql_stream_begin(struct ner_sql_stream *stream, sqlite3 *db, struct ner_model *model,
                           const struct ner_options *options,
-                          const struct ner_sql_pushdown *pushdown, ner_sql_feed *feed, void *arg);
-void ner_sql_stream_end(struct ner_sql_stream *stream); /* does no harm to {0} */
+                          const struct ner_sql_pushdown *pushdown, int n_keys, ner_sql_feed *feed,
+                          void *arg);
+void ner_sql_stream_end(struct ner_sql_stream *stream); /* {0} is fine */
 int ner_sql_stream_next(struct ner_sql_stream *stream, struct ner_err *err);
 
 #pragma GCC visibility pop

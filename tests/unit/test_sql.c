@@ -595,7 +595,15 @@ static void it_can_be_loaded_from_within_a_statement(void **state) {
       check(db, "SELECT count(*) > 0, ner_json('x') FROM ner('" SENTENCE "')", "1|[];");
       close_db(db);
     }
-  /* Somebody else's function of the name cannot be replaced now, and says so. */
+  {
+    sqlite3 *db = open_db(sqlite3_ner_init);
+    assert_int_equal(sqlite3_ner_safe_init(db, NULL, NULL), SQLITE_OK);
+    sqlite3_create_function(db, "load_again", 1, SQLITE_UTF8, NULL, load_again, NULL, NULL);
+    check(db, "SELECT load_again(0), load_again(1)", "1|1;");
+    check(db, WHAT_IS_THERE, all);
+    close_db(db);
+  }
+  /* Another function of that name cannot be replaced now; the message says so. */
   {
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
