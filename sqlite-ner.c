@@ -41,8 +41,8 @@ static int entry_take_api(char **message, const sqlite3_api_routines *api) {
 
 typedef int entry_function(sqlite3 *db, struct ner_sql_cache *cache);
 
-/* What both entry points register, and what only sqlite3_ner_init does. Each list begins with a scalar
-** function, see entry_register_again(). */
+/* What both entry points register, and what only sqlite3_ner_init does. Each list begins with a
+** scalar function, see entry_register_again(). */
 static entry_function *const entry_infer[] = {
     ner_sql_register_version, ner_sql_register_ner,  ner_sql_register_tokens,
     ner_sql_register_words,   ner_sql_register_json, ner_sql_register_redact,
@@ -63,9 +63,9 @@ static int entry_register_list(sqlite3 *db, struct ner_sql_cache *cache,
   return rc;
 }
 
-/* SQLite replaces no function while a statement runs, and SELECT load_extension(...) is one: then the
-** first function of a list is SQLITE_BUSY if the list is registered. If ner_version() is
-** ours the first list is; then the second is, or is added. */
+/* SQLite replaces no function while a statement runs, and SELECT load_extension(...) is one: then
+** the first function of a list is SQLITE_BUSY if the list is registered. If ner_version() is ours
+** the first list is; then the second is, or is added. */
 static int entry_register_again(sqlite3 *db, char **message, bool safe) {
   struct ner_sql_cache *cache = ner_sql_registered(db);
   int rc = SQLITE_OK;

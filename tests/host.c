@@ -1,7 +1,7 @@
 /*
 ** host.c - the library as a guest: a program that has its own signals, locale, floating-point
-** modes, files and threads finds them as they were. Also what a long life does: loading, opening and
-** closing by the thousand without growth.
+** modes, files and threads finds them as they were. Also what a long life does: loading, opening
+** and closing by the thousand without growth.
 **
 **     build/tests/test_host [EXTENSION [TESTS]]     TESTS: a pattern such as '*thousand'
 **
@@ -421,9 +421,9 @@ int main(int argc, char **argv) {
   static char path[300];
   int rc;
 #ifdef __GLIBC__
-  /* What a thread frees malloc() keeps for it and counts as in use, in each run another few KB: growth
-  ** that is neither ours nor SQLite's. Without that hoard not a byte is left. It is only asked at
-  ** the start of a program. */
+  /* What a thread frees malloc() keeps for it and counts as in use, in each run another few KB:
+  ** growth that is neither ours nor SQLite's. Without that hoard not a byte is left. It is only
+  ** asked at the start of a program. */
   if( !getenv("GLIBC_TUNABLES") && !getenv("HOST_OTHER_MALLOC") ) {
     setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1);
     execv("/proc/self/exe", argv);

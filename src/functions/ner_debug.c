@@ -1,5 +1,6 @@
 /*
-** ner_debug.c - the scalar function ner_debug(): what one wants to know of a process from afar, as JSON.
+** ner_debug.c - the scalar function ner_debug(): what one wants to know of a process from afar, as
+** JSON.
 **
 **     {"version":...,"commit":...,"sqlite":...,"build":...,"simd":...,"blas":...,"threads":...,
 **      "models":[{"name":...,"path":...,...},...]}

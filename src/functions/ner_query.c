@@ -6,9 +6,9 @@
 **
 ** The SQL is one SELECT of two columns, a key and a text, that only reads. It runs on the same
 ** connection and is read up to two batches ahead (sql/stream.h), so that memory is bounded
-** whatever the table's size; the rows come in its order. When it fails half way, the rows before the
-** failure are given first. Because it runs SQL text it is for top-level SQL only: not for views or
-** triggers.
+** whatever the table's size; the rows come in its order. When it fails half way, the rows before
+** the failure are given first. Because it runs SQL text it is for top-level SQL only: not for
+** views or triggers.
 */
 #include "sql/stream.h"
 

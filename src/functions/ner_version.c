@@ -1,6 +1,6 @@
 /*
-** ner_version.c - the scalar function ner_version(): '0.2.0', or '0.2.0+1a2b3c4' where the build knows
-** the commit of the source.
+** ner_version.c - the scalar function ner_version(): '0.2.0', or '0.2.0+1a2b3c4' where the build
+** knows the commit of the source.
 */
 #include "sql/sql.h"
 

@@ -1,6 +1,6 @@
 /*
-** batch.h - some rows of a connection, read and labelled together. Texts that are equal are labelled
-** once.
+** batch.h - some rows of a connection, read and labelled together. Texts that are equal are
+** labelled once.
 **
 **     struct ner_sql_batch batch = {.n_keys = 2};
 **     rc = ner_sql_batch_read(&batch, max_bytes, feed, arg, &ended, &err);
@@ -10,8 +10,8 @@
 **     ner_sql_batch_clear(&batch);    and read again, or
 **     ner_sql_batch_free(&batch);
 **
-** sql/prefetch.h labels a batch in the background; sql/stream.h makes any number of rows of batches,
-** one entity after the other.
+** sql/prefetch.h labels a batch in the background; sql/stream.h makes any number of rows of
+** batches, one entity after the other.
 */
 #ifndef NER_SQL_BATCH_H
 #define NER_SQL_BATCH_H
@@ -43,19 +43,19 @@ struct ner_sql_batch {
   size_t n_slots;
 };
 
-/* Gives the next row as fresh copies (sqlite3_value_free): key[n_keys], and *text, which stays NULL at
-** the end. On failure the copies already made are the reader's to free. */
+/* Gives the next row as fresh copies (sqlite3_value_free): key[n_keys], and *text, which stays
+** NULL at the end. On failure the copies already made are the reader's to free. */
 typedef int ner_sql_feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner_err *err);
 
 void ner_sql_batch_clear(struct ner_sql_batch *batch); /* no rows; the arrays' memory stays */
 void ner_sql_batch_free(struct ner_sql_batch *batch);  /* leaves {0} */
-/* Reads about max_bytes of text into a clear batch; a row counts for NER_SQL_BATCH_ROW_BYTES more. A
-** BLOB is an error of its row. *ended: the feed has no more, or has failed; then the rows before
+/* Reads about max_bytes of text into a clear batch; a row counts for NER_SQL_BATCH_ROW_BYTES more.
+** A BLOB is an error of its row. *ended: the feed has no more, or has failed; then the rows before
 ** are there all the same. */
 int ner_sql_batch_read(struct ner_sql_batch *batch, size_t max_bytes, ner_sql_feed *feed, void *arg,
                        bool *ended, struct ner_err *err);
-/* Calls no function of SQLite, so that it may run on any thread while no other touches the batch. After a
-** failure nothing of the batch may be used. */
+/* Calls no function of SQLite, so that it may run on any thread while no other touches the batch.
+** After a failure nothing of the batch may be used. */
 int ner_sql_batch_label(struct ner_sql_batch *batch, struct ner_model *model,
                         const struct ner_options *options, const struct ner_cancel *cancel,
                         struct ner_err *err);

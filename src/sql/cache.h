@@ -20,8 +20,8 @@ struct ner_sql_cache *ner_sql_cache_new(void); /* NULL: out of memory. One refer
 struct ner_sql_cache *ner_sql_cache_ref(struct ner_sql_cache *cache);
 void ner_sql_cache_unref(void *cache); /* as an xDestroy */
 
-/* Tokens and probabilities of `text` under `model`, NULL when not here. They belong to the cache and
-** stay until its next call. */
+/* Tokens and probabilities of `text` under `model`, NULL when not here. They belong to the cache
+** and stay until its next call. */
 const struct ner_output *ner_sql_cache_find(struct ner_sql_cache *cache,
                                             const struct ner_model *model, struct ner_slice text);
 /* Moves `output` into the cache, which leaves {0}, and returns where it is now; NULL when the

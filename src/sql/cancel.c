@@ -6,13 +6,13 @@
 ** it computes, and by nothing else. Both are felt by a statement that runs while the
 ** connection's own does: its step fails with SQLITE_INTERRUPT.
 **
-** So the flag is read every 10 ms where that is possible, and a computation that has lasted
-** for PROBE_AFTER_S begins a statement that reads nothing, the probe. The probe counts without end
-** and gives a row every 250 numbers, some 4,500 opcodes (progress handlers are commonly called every
-** 1,000) and 0.1 to 0.2 ms; it makes one such step every 10 ms. It is prepared and begun
-** once, so that a host that traces its statements or authorises them sees it once for
-** each long computation and never in a short one. Where an authorizer forbids recursion the probe is the
-** simplest of statements, which feels interrupts but does not call progress handlers.
+** So the flag is read every 10 ms where that is possible, and a computation that has lasted for
+** PROBE_AFTER_S begins a statement that reads nothing, the probe. The probe counts without end and
+** gives a row every 250 numbers, some 4,500 opcodes (progress handlers are commonly called every
+** 1,000) and 0.1 to 0.2 ms; it makes one such step every 10 ms. It is prepared and begun once, so
+** that a host that traces its statements or authorises them sees it once for each long computation
+** and never in a short one. Where an authorizer forbids recursion the probe is the simplest of
+** statements, which feels interrupts but does not call progress handlers.
 */
 #include "sql/sql.h"
 
@@ -29,9 +29,9 @@ static const char cancel_probe[] =
 static const char cancel_simple_probe[] = "SELECT 1 WHERE 0";
 
 /* sqlite3_is_interrupted(), NULL where SQLite does not have it. The library may be compiled with
-** headers older than the SQLite that loads it: the function's place in the table of routines is fixed,
-** the fifth after error_offset (which 3.38 has: deserialize, serialize, db_name, value_encoding,
-** is_interrupted). */
+** headers older than the SQLite that loads it: the function's place in the table of routines is
+** fixed, the fifth after error_offset (which 3.38 has: deserialize, serialize, db_name,
+** value_encoding, is_interrupted). */
 typedef int cancel_flag_function(sqlite3 *db);
 static cancel_flag_function *cancel_flag(void) {
   if( sqlite3_libversion_number() < 3041000 ) return NULL;

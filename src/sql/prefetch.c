@@ -87,8 +87,8 @@ struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch,
   return NULL;
 }
 
-/* In a forked child nothing works on the batch any more, and what it holds may be half written: it is
-** given up, not freed. */
+/* In a forked child nothing works on the batch any more, and what it holds may be half written: it
+** is given up, not freed. */
 static bool prefetch_is_lost(struct ner_sql_prefetch *prefetch) {
   if( prefetch->process == getpid() ) return false;
   *prefetch->batch = (struct ner_sql_batch){0};

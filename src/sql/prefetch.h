@@ -1,6 +1,6 @@
 /*
-** prefetch.h - a batch labelled in the background, while the connection's thread gives out the rows of the
-** batch before and reads the batch after.
+** prefetch.h - a batch labelled in the background, while the connection's thread gives out the
+** rows of the batch before and reads the batch after.
 **
 **     prefetch = ner_sql_prefetch_start(&batch, model, &options);   NULL: label it yourself
 **     ... the batch must not be touched ...
@@ -19,8 +19,8 @@
 
 struct ner_sql_prefetch;
 
-/* NULL when only one thread may be used, so that there is nothing to gain, or when there is no thread or
-** memory. Model and options are borrowed. */
+/* NULL when only one thread may be used, so that there is nothing to gain, or when there is no
+** thread or memory. Model and options are borrowed. */
 struct ner_sql_prefetch *ner_sql_prefetch_start(struct ner_sql_batch *batch,
                                                 struct ner_model *model,
                                                 const struct ner_options *options);

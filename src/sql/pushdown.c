@@ -5,8 +5,8 @@
 **   score >, >=  likewise
 **   LIMIT        no work is done in advance for rows beyond it
 **
-** SQLite checks all of them again, so only values of the plain types and the binary collation
-** need to be understood; IN (...) is left to SQLite. SQLite passes a LIMIT on only where nothing but
+** SQLite checks all of them again, so only values of the plain types and the binary collation need
+** to be understood; IN (...) is left to SQLite. SQLite passes a LIMIT on only where nothing but
 ** these tables' own constraints stands between their rows and the result.
 */
 #include "sql/sql.h"

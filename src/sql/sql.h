@@ -47,8 +47,8 @@ int ner_sql_register_convert(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_threads(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_debug(sqlite3 *db, struct ner_sql_cache *cache);
 
-/* The cache with which this library has registered itself on the connection before; NULL: it has not,
-** or what is called ner_version() there is not ours. Runs that function. */
+/* The cache with which this library has registered itself on the connection before; NULL: it has
+** not, or what is called ner_version() there is not ours. Runs that function. */
 struct ner_sql_cache *ner_sql_registered(sqlite3 *db);
 
 /* ---- scalar functions (sql/function.c) ---- */
@@ -152,8 +152,8 @@ int ner_sql_extract(sqlite3 *db, struct ner_sql_cache *cache, struct ner_model *
                     struct ner_slice text, const struct ner_options *options,
                     struct ner_entities *out, struct ner_err *err);
 
-/* The same for a scalar function with a text and a model's name among its arguments: what was found,
-** with what it depends on. ner_sql_found_free() in any case. */
+/* The same for a scalar function with a text and a model's name among its arguments: what was
+** found, with what it depends on. ner_sql_found_free() in any case. */
 struct ner_sql_found {
   struct ner_slice text; /* inside the argument */
   struct ner_model *model;
@@ -183,16 +183,17 @@ struct ner_sql_cursor {
   /* Where the row stands among all rows of the call, those included that a constraint makes the
   ** table pass over. Together with the arguments it makes the rowid. */
   sqlite3_int64 position;
-  /* When the first argument is a list (text IN ...): the list, for start only, and its value in this
-  ** row; both are borrowed. */
+  /* When the first argument is a list (text IN ...): the list, for start only, and its value in
+  ** this row; both are borrowed. */
   sqlite3_value *list, *item;
-  /* sql/table.c's: the hash of the arguments, when they have one yet. A new item makes a new one. */
+  /* sql/table.c's: the hash of the arguments, when they have one yet. A new item makes a new
+  ** one. */
   uint64_t call;
   bool call_known;
 };
 
-/* A table, and how it works. Its arguments are consecutive hidden columns. They are declared BLOB, which
-** means no affinity: with that of HIDDEN alone, NUMERIC, the '007' of a list would be 7. */
+/* A table, and how it works. Its arguments are consecutive hidden columns. They are declared BLOB,
+** which means no affinity: with that of HIDDEN alone, NUMERIC, the '007' of a list would be 7. */
 struct ner_sql_shape {
   const char *name;
   const char *schema;    /* CREATE TABLE ... */
@@ -251,8 +252,8 @@ struct ner_sql_pushdown {
   sqlite3_int64 limit;  /* rows that will be asked for, a hint; -1: not known */
 };
 
-/* For a table's plan function; `what` is what EXPLAIN QUERY PLAN calls the arguments' part. Then for its
-** start function, with `rest`. */
+/* For a table's plan function; `what` is what EXPLAIN QUERY PLAN calls the arguments' part. Then
+** for its start function, with `rest`. */
 void ner_sql_pushdown_plan(sqlite3_index_info *info, const char *what, int label_column,
                            int score_column, int *n_argv);
 int ner_sql_pushdown_read(struct ner_sql_pushdown *pushdown, int plan, sqlite3_value **rest,

@@ -45,8 +45,8 @@ static bool stream_wants_more(const struct ner_sql_stream *s, const struct ner_s
   return limit < 0 || limit - s->n_given > (sqlite3_int64)batch->n_rows;
 }
 
-/* The current batch is given out: the other takes its place. The first one is labelled on this thread, so
-** that a query that wants no more than that has begun no other. */
+/* The current batch is given out: the other takes its place. The first one is labelled on this
+** thread, so that a query that wants no more than that has begun no other. */
 static int stream_turn(struct ner_sql_stream *s, struct ner_err *err) {
   struct ner_sql_batch *after = &s->batch[s->current], *now = &s->batch[!s->current];
   double seconds = 0;

@@ -1,5 +1,6 @@
 /*
-** stream.h - any number of rows of a connection, and the entities in their texts, one after the other.
+** stream.h - any number of rows of a connection, and the entities in their texts, one after the
+** other.
 **
 ** ner_query() and ner(text IN (SELECT ...)) say where the rows come from; the entities come in the
 ** order in which the rows were read:

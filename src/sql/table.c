@@ -10,9 +10,9 @@
 **
 ** Rowids. When SQLite answers an OR by several look-ups, it drops rows whose rowid it has seen
 ** before. So the rowid must be the same whenever a row of a call comes again, whatever else
-** constrains it, and must differ between calls with different arguments: it is 62 bits of a
-** hash of the arguments plus the row's position in the call. Two of a million calls of ten rows
-** share a rowid with a probability of 10^7 * 10^6 / 2^62, 2 in a million. It grows along the rows of a
+** constrains it, and must differ between calls with different arguments: it is 62 bits of a hash
+** of the arguments plus the row's position in the call. Two of a million calls of ten rows share a
+** rowid with a probability of 10^7 * 10^6 / 2^62, 2 in a million. It grows along the rows of a
 ** call and is never negative.
 */
 #include "sql/cache.h"
@@ -100,8 +100,8 @@ static int table_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   info->idxNum = 0;
   rc = table_plan_args(shape, info, &n_argv);
   if( rc != SQLITE_OK ) return rc;
-  /* Each call runs the model, whatever is asked of its rows: as few calls as possible, and if at all
-  ** possible none without its argument, which can only fail. */
+  /* Each call runs the model, whatever is asked of its rows: as few calls as possible, and if at
+  ** all possible none without its argument, which can only fail. */
   info->estimatedCost = shape->n_args == 0 ? 10 : info->idxNum & 1 ? 1e6 : 1e99;
   info->estimatedRows = 10;
   if( shape->plan ) shape->plan(info, &n_argv);

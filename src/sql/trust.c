@@ -7,12 +7,12 @@
 ** constraints: an INSERT into a table of a hostile database would load or write a file.
 **
 ** So a call is allowed only if the connection's running statements leave no doubt about where it
-** comes from. A SELECT evaluates no CHECK constraint. Any other statement (INSERT, UPDATE, a PRAGMA such as
-** quick_check, ...) may; it must contain the call itself: the function's name, as an identifier,
-** followed by '(', at a place where an expression may begin. The text is read as SQLite's
-** tokenizer reads it, so that neither strings, comments, parameters nor names of tables and columns
-** count. All running statements are looked at, because SQLite does not tell which of them is
-** making the call.
+** comes from. A SELECT evaluates no CHECK constraint. Any other statement (INSERT, UPDATE, a
+** PRAGMA such as quick_check, ...) may; it must contain the call itself: the function's name, as
+** an identifier, followed by '(', at a place where an expression may begin. The text is read as
+** SQLite's tokenizer reads it, so that neither strings, comments, parameters nor names of tables
+** and columns count. All running statements are looked at, because SQLite does not tell which of
+** them is making the call.
 **
 ** What remains: a statement that writes to a hostile table and itself calls the function lets the
 ** table's CHECK constraints call it too, with other arguments.

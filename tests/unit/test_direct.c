@@ -1,8 +1,8 @@
 /*
-** test_direct.c - functions that touch files or the process, and the CHECK constraints of a hostile
-** database. SQLite before 3.53 lets a constraint call SQLITE_DIRECTONLY functions; whatever harmless
-** statement the victim runs, and wherever a function's name stands in it, the constraint must
-** not get its call. Calls that the victim writes must go on working.
+** test_direct.c - functions that touch files or the process, and the CHECK constraints of a
+** hostile database. SQLite before 3.53 lets a constraint call SQLITE_DIRECTONLY functions;
+** whatever harmless statement the victim runs, and wherever a function's name stands in it, the
+** constraint must not get its call. Calls that the victim writes must go on working.
 **
 ** (test_trust.c tries all other places where a schema may hide a call.)
 */
@@ -109,7 +109,8 @@ static const char *const own_calls[] = {
 };
 #define N_OWN_CALLS ((int)(sizeof own_calls / sizeof *own_calls))
 
-/* `text` with each '$' followed by no letter, and '&', replaced; '~' is the call within a string. */
+/* `text` with each '$' followed by no letter, and '&', replaced; '~' is the call within a
+** string. */
 static char *filled(const char *text, const char *name, const char *call) {
   sqlite3_str *out = sqlite3_str_new(NULL);
   for( ; *text; text++ ) {
@@ -200,7 +201,8 @@ static void a_constraint_gets_no_call(void **state) {
   }
 }
 
-/* A SELECT of the victim's that calls the function, not yet at its end, lends its text to no one. */
+/* A SELECT of the victim's that calls the function, not yet at its end, lends its text to no
+** one. */
 static void a_paused_call_is_no_excuse(void **state) {
   sqlite3 *db;
   sqlite3_stmt *paused;

@@ -1,6 +1,7 @@
 /*
-** test_query.c - many texts in one statement: ner_query(), text IN (...), joins. Their rows are those of
-** ner() one by one, whatever is labelled with what, prefetch, and on however many threads.
+** test_query.c - many texts in one statement: ner_query(), text IN (...), joins. Their rows are
+** those of ner() one by one, whatever is labelled with what, prefetch, and on however many
+** threads.
 */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
-** test_rowids.c - rowids of the table-valued functions. SQLite answers an OR by several look-ups and
-** drops rows whose rowid it has seen: a row must have one rowid, however it is found, and rows
+** test_rowids.c - rowids of the table-valued functions. SQLite answers an OR by several look-ups
+** and drops rows whose rowid it has seen: a row must have one rowid, however it is found, and rows
 ** of different calls must have different ones.
 **
 ** Random queries with OR and LEFT JOIN ... ON ... OR run over each table-valued function, and over
@@ -80,9 +80,9 @@ static sqlite3 *open_with_truth(int t) {
   return db;
 }
 
-/* One side of an OR: always with an argument. Sides with the same argument name the same model: what
-** all sides have in common SQLite takes out of the OR, and then there is one call, which has no
-** second argument. */
+/* One side of an OR: always with an argument. Sides with the same argument name the same model:
+** what all sides have in common SQLite takes out of the OR, and then there is one call, which has
+** no second argument. */
 static void add_branch(sqlite3_str *sql, int t, bool joined) {
   static const char *const models[] = {" IS NULL", " = 'tiny'", " = 'other'"};
   bool by_query = !strcmp(tables[t].name, "ner_query");

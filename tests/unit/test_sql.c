@@ -616,7 +616,8 @@ static void it_can_be_loaded_from_within_a_statement(void **state) {
   sqlite3_free(few);
 }
 
-/* NER_MODEL names nothing: the table that one looks into says so, and what needs no default works. */
+/* NER_MODEL names nothing: the table that one looks into says so, and what needs no default
+** works. */
 static void a_default_that_cannot_be_opened_is_shown(void **state) {
   sqlite3 *db = open_db(sqlite3_ner_init);
   assert_int_equal(setenv("NER_MODEL", "/no/such/model", 1), 0);
@@ -677,8 +678,8 @@ static void messages_are_well_formed(void **state) {
   close_db(db);
 }
 
-/* As text a threshold is a number if it reads as one. Arguments are copies, on which some versions of
-** SQLite crash when asked whether they read as numbers. */
+/* As text a threshold is a number if it reads as one. Arguments are copies, on which some versions
+** of SQLite crash when asked whether they read as numbers. */
 static void thresholds_may_be_text(void **state) {
   static const char *const good[] = {"0.5", "1", " .5 ", "5e-1", "+1.", "0.5E0"};
   static const char *const bad[] = {"", " ", ".", "-", "e1", "1e", "0.5x", "0x1", "1 2", "nan"};
@@ -696,7 +697,8 @@ static void thresholds_may_be_text(void **state) {
 }
 
 /* A label with a prefix that nobody joins by, "S-PER", is shown as "PER", and by that name it is
-** asked for: constraints and lists of labels that go by another name would silently find nothing. */
+** asked for: constraints and lists of labels that go by another name would silently find
+** nothing. */
 static void labels_go_by_the_name_that_is_shown(void **state) {
   struct tiny tiny = tiny_distilbert();
   sqlite3 *db = open_db(sqlite3_ner_init);
@@ -717,8 +719,8 @@ static void labels_go_by_the_name_that_is_shown(void **state) {
   test_dir_remove(dir);
 }
 
-/* PER-B, PER-I: `first` names entities as Hugging Face does, by what stands behind the '-'; strict, and
-** the functions that are told no aggregation, by their type. */
+/* PER-B, PER-I: `first` names entities as Hugging Face does, by what stands behind the '-';
+** strict, and the functions that are told no aggregation, by their type. */
 static void schemes_are_read(void **state) {
   struct tiny tiny = tiny_distilbert();
   sqlite3 *db = open_db(sqlite3_ner_init);
