@@ -2,13 +2,13 @@
 ** spans.c - logits → probabilities → entities; see spans.h.
 **
 ** Three steps, as in the reference:
-**   1. tokens become units: with `simple` every token is one, otherwise a word's
-**      pieces are gathered;
-**   2. a unit gets a label and a score from its tokens' probabilities, in the way
-**      the aggregation says; with `strict`, ours, all units of a text together;
-**   3. neighbouring units of one tag become a group, until a B- or another tag. The
+**   1. tokens become units: with `simple` every token is one, otherwise the pieces of a word
+**      are one;
+**   2. a unit gets a label and a score, the prediction, from its tokens' probabilities, as
+**      the aggregation defines; with `strict`, ours, all units of a text are decoded together;
+**   3. neighbouring units of one tag form a group, until a B- or another tag. The
 **      group's label is its first unit's, its score the mean of theirs. Groups of
-**      "O" are gathered like the others and then dropped.
+**      "O" are formed like the others and then dropped.
 */
 #include "engine/spans.h"
 
@@ -55,45 +55,46 @@ int32_t ner_argmax(const float *x, int32_t n) {
   return best;
 }
 
-/* --- 1. units ------------------------------------------------------------- */
+/* ---- 1. units ---- */
 
-/* The reference asks for no "##": a token is a subword when its piece and its
-** stretch of text differ in length, counted in code points. So a word with deleted
-** characters in it ("Hel\u200blo") is one, and a "##rk" that stands for four code points
+/* The reference does not look for "##": a token is a subword when its piece and its
+** part of the text differ in length, counted in code points. A word with deleted
+** characters in it ("Hel\u200blo") therefore is a subword, and a "##rk" that covers four code points
 ** is not. */
-static bool is_subword(const struct ner_model *model, const struct ner_token *token) {
+static bool spans_is_subword(const struct ner_model *model, const struct ner_token *token) {
   if( token->id == ner_tokenizer_unk(model->tokenizer) ) return false;
   return ner_vocab_piece_cp(ner_tokenizer_vocab(model->tokenizer), token->id) !=
          token->end - token->start;
 }
 
 /* Where the unit that begins with token `first` ends. */
-static size_t unit_end(const struct ner_model *model, const struct ner_tokens *tokens, size_t first,
-                       enum ner_aggregation aggregation) {
+static size_t spans_unit_end(const struct ner_model *model, const struct ner_tokens *tokens,
+                             size_t first, enum ner_aggregation aggregation) {
   size_t end = first + 1;
   if( aggregation == NER_AGGREGATION_SIMPLE ) return end;
-  while( end < tokens->n && is_subword(model, &tokens->token[end]) ) end++;
+  while( end < tokens->n && spans_is_subword(model, &tokens->token[end]) ) end++;
   return end;
 }
 
-/* --- 2. a unit's label and score ------------------------------------------ */
+/* ---- 2. predictions ---- */
 
-struct verdict {
+struct spans_prediction {
   int32_t label;
   float score;
 };
 
-static struct verdict judge_row(const float *probs /* [n_labels] */, int32_t n_labels) {
+static struct spans_prediction spans_predict_row(const float *probs /* [n_labels] */,
+                                                 int32_t n_labels) {
   int32_t best = ner_argmax(probs, n_labels);
-  return (struct verdict){best, probs[best]};
+  return (struct spans_prediction){best, probs[best]};
 }
 
-/* The token that is surest speaks, the first of equals. */
-static struct verdict judge_max(const float *probs /* [n, n_labels] */, size_t n,
-                                int32_t n_labels) {
-  struct verdict best = judge_row(probs, n_labels);
+/* The prediction of the token with the highest score, the first of equals. */
+static struct spans_prediction spans_predict_max(const float *probs /* [n, n_labels] */, size_t n,
+                                                 int32_t n_labels) {
+  struct spans_prediction best = spans_predict_row(probs, n_labels);
   for( size_t i = 1; i < n; i++ ) {
-    struct verdict v = judge_row(probs + i * (size_t)n_labels, n_labels);
+    struct spans_prediction v = spans_predict_row(probs + i * (size_t)n_labels, n_labels);
     if( v.score > best.score ) best = v;
   }
   return best;
@@ -101,47 +102,47 @@ static struct verdict judge_max(const float *probs /* [n, n_labels] */, size_t n
 
 /* Mean over the tokens, label by label; numpy adds whole rows here, so every
 ** label's sum is in sequence whatever n. */
-static struct verdict judge_average(const float *probs /* [n, n_labels] */, size_t n,
-                                    int32_t n_labels) {
-  struct verdict best = {0, 0};
+static struct spans_prediction spans_predict_average(const float *probs /* [n, n_labels] */,
+                                                     size_t n, int32_t n_labels) {
+  struct spans_prediction best = {0, 0};
   for( int32_t label = 0; label < n_labels; label++ ) {
     float sum = 0, mean;
     for( size_t i = 0; i < n; i++ ) sum += probs[i * (size_t)n_labels + (size_t)label];
     mean = sum / (float)n;
-    if( label == 0 || mean > best.score ) best = (struct verdict){label, mean};
+    if( label == 0 || mean > best.score ) best = (struct spans_prediction){label, mean};
   }
   return best;
 }
 
-static struct verdict judge(const float *probs /* [n, n_labels] */, size_t n, int32_t n_labels,
-                            enum ner_aggregation aggregation) {
+static struct spans_prediction spans_predict(const float *probs /* [n, n_labels] */, size_t n,
+                                             int32_t n_labels, enum ner_aggregation aggregation) {
   switch( aggregation ) {
-  case NER_AGGREGATION_AVERAGE: return judge_average(probs, n, n_labels);
-  case NER_AGGREGATION_MAX: return judge_max(probs, n, n_labels);
-  default: return judge_row(probs, n_labels); /* first; simple has one row only */
+  case NER_AGGREGATION_AVERAGE: return spans_predict_average(probs, n, n_labels);
+  case NER_AGGREGATION_MAX: return spans_predict_max(probs, n, n_labels);
+  default: return spans_predict_row(probs, n_labels); /* first; simple has one row only */
   }
 }
 
-/* Labels for all units at once: the likeliest of the sequences that may be, unit by
-** unit into *out, to be freed. As with `first` a word's first piece speaks for it. */
-static int judge_path(const struct ner_model *model, const struct ner_tokens *tokens,
-                      const float *probs, int32_t **out, struct ner_err *err) {
+/* The most likely valid sequence of labels, one for each unit, into *out, to be freed. As with `first`,
+** a word is represented by its first piece. */
+static int spans_predict_sequence(const struct ner_model *model, const struct ner_tokens *tokens,
+                                  const float *probs, int32_t **out, struct ner_err *err) {
   const float **row = ner_alloc(tokens->n, sizeof *row);
   size_t n = 0;
   int code = NER_OK;
   *out = ner_alloc(tokens->n, sizeof **out);
   if( tokens->n > 0 && (!row || !*out) ) code = ner_fail_nomem(err);
   for( size_t begin = 0; code == NER_OK && begin < tokens->n;
-       begin = unit_end(model, tokens, begin, NER_AGGREGATION_STRICT) )
+       begin = spans_unit_end(model, tokens, begin, NER_AGGREGATION_STRICT) )
     row[n++] = probs + begin * (size_t)model->config.n_labels;
   if( code == NER_OK ) code = ner_viterbi(model, row, n, *out, err);
   NER_FREE(row);
   return code;
 }
 
-/* --- 3. groups ------------------------------------------------------------ */
+/* ---- 3. groups ---- */
 
-struct group {
+struct spans_group {
   size_t begin, end;   /* tokens; empty: no group is open */
   int32_t first, last; /* labels of its first and last unit */
   float *score;        /* [n_units] */
@@ -149,14 +150,15 @@ struct group {
   bool strict; /* labels are read by the model's scheme */
 };
 
-struct found {
+struct spans_found {
   struct ner_entity **entity;
   size_t *n, *cap;
 };
 
-/* Turns the open group into an entity, unless it is outside or unsure. */
-static int close_group(struct group *group, const struct ner_model *model,
-                       const struct ner_tokens *tokens, double threshold, struct found *found) {
+/* Turns the open group into an entity, unless it is outside or scores below the threshold. */
+static int spans_close_group(struct spans_group *group, const struct ner_model *model,
+                             const struct ner_tokens *tokens, double threshold,
+                             struct spans_found *found) {
   const struct ner_token *first, *last;
   const struct ner_label *label;
   const char *type;
@@ -182,9 +184,10 @@ static int close_group(struct group *group, const struct ner_model *model,
   return NER_OK;
 }
 
-/* Whether a unit with this label goes on with the open group. No adjacency is
-** asked for: whatever stood between would be a unit of another tag. */
-static bool continues(const struct group *group, const struct ner_model *model, int32_t label) {
+/* Whether a unit with this label continues the open group. Adjacency needs no check: anything between
+** the two would be a unit of another tag. */
+static bool spans_continues(const struct spans_group *group, const struct ner_model *model,
+                            int32_t label) {
   const struct ner_label *next = &model->label[label], *last = &model->label[group->last];
   if( group->begin == group->end ) return false;
   if( !group->strict ) return next->prefix != 'B' && next->tag_id == last->tag_id;
@@ -193,16 +196,17 @@ static bool continues(const struct group *group, const struct ner_model *model, 
          last->role != NER_ROLE_SINGLE;
 }
 
-static int add_unit(struct group *group, size_t begin, size_t end, struct verdict verdict) {
+static int spans_add_unit(struct spans_group *group, size_t begin, size_t end,
+                          struct spans_prediction prediction) {
   if( group->begin == group->end ) {
     group->begin = begin;
-    group->first = verdict.label;
+    group->first = prediction.label;
     group->n_units = 0;
   }
   if( ner_grow((void **)&group->score, &group->cap, group->n_units + 1, sizeof *group->score) )
     return NER_NOMEM;
-  group->score[group->n_units++] = verdict.score;
-  group->last = verdict.label;
+  group->score[group->n_units++] = prediction.score;
+  group->last = prediction.label;
   group->end = end;
   return NER_OK;
 }
@@ -210,25 +214,25 @@ static int add_unit(struct group *group, size_t begin, size_t end, struct verdic
 int ner_spans(const struct ner_model *model, const struct ner_tokens *tokens, const float *probs,
               const struct ner_options *options, struct ner_entity **out, size_t *n, size_t *cap,
               struct ner_err *err) {
-  struct found found = {out, n, cap};
-  struct group group = {.strict = options->aggregation == NER_AGGREGATION_STRICT};
+  struct spans_found found = {out, n, cap};
+  struct spans_group group = {.strict = options->aggregation == NER_AGGREGATION_STRICT};
   int32_t n_labels = model->config.n_labels;
-  int32_t *path = NULL; /* [n_units] */
+  int32_t *labels = NULL; /* [n_units], where all are predicted together */
   int code = NER_OK;
-  if( group.strict ) code = judge_path(model, tokens, probs, &path, err);
+  if( group.strict ) code = spans_predict_sequence(model, tokens, probs, &labels, err);
   for( size_t begin = 0, end, unit = 0; code == NER_OK && begin < tokens->n; begin = end, unit++ ) {
     const float *row = probs + begin * (size_t)n_labels;
-    struct verdict verdict;
-    end = unit_end(model, tokens, begin, options->aggregation);
-    verdict = path ? (struct verdict){path[unit], row[path[unit]]}
-                   : judge(row, end - begin, n_labels, options->aggregation);
-    if( !continues(&group, model, verdict.label) )
-      code = close_group(&group, model, tokens, options->threshold, &found);
-    if( code == NER_OK ) code = add_unit(&group, begin, end, verdict);
+    struct spans_prediction prediction;
+    end = spans_unit_end(model, tokens, begin, options->aggregation);
+    prediction = labels ? (struct spans_prediction){labels[unit], row[labels[unit]]}
+                        : spans_predict(row, end - begin, n_labels, options->aggregation);
+    if( !spans_continues(&group, model, prediction.label) )
+      code = spans_close_group(&group, model, tokens, options->threshold, &found);
+    if( code == NER_OK ) code = spans_add_unit(&group, begin, end, prediction);
   }
-  if( code == NER_OK ) code = close_group(&group, model, tokens, options->threshold, &found);
+  if( code == NER_OK ) code = spans_close_group(&group, model, tokens, options->threshold, &found);
   NER_FREE(group.score);
-  NER_FREE(path);
+  NER_FREE(labels);
   return code == NER_OK ? NER_OK : ner_fail_nomem(err);
 }
 

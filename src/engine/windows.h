@@ -8,7 +8,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Covers tokens [begin, end) and is believed for [keep_begin, keep_end). The kept
+/* Covers tokens [begin, end); its results are kept for [keep_begin, keep_end). The kept
 ** parts follow one another without a gap. */
 struct ner_window {
   uint32_t begin, end, keep_begin, keep_end;
