@@ -1,8 +1,7 @@
 /*
 ** ner.h - named entity recognition in plain C: the interface for programs.
 **
-** The same engine that answers SELECT ... FROM ner(...) inside SQLite, for a
-** C program that has text in hand:
+** The engine behind SELECT ... FROM ner(...), for a C program:
 **
 **     struct ner_err err = {0};
 **     struct ner_model *model = NULL;
@@ -22,13 +21,13 @@
 ** changes the process. A model is immutable and may be used by any number of
 ** threads at once.
 **
-** A program needs no extension: it links libner.a, which `make install` installs beside this header,
+** A program loads no extension. It links libner.a, which `make install` puts beside this header,
 **
 **     cc program.c $(pkg-config --cflags --libs ner)
 **
-** or compiles sqlite-ner.c (`make amalgamation`) with -DSQLITE_CORE. Either way SQLite is linked, too:
-** JSON (configurations, headers) is read by its functions. The functions of SQL are then in the
-** program as well, and one call makes them available in every connection that it opens:
+** or compiles sqlite-ner.c (`make amalgamation`) with -DSQLITE_CORE. In both cases it links SQLite,
+** whose functions read JSON (configurations, headers). The SQL functions are then part of the
+** program, and one call makes them available in every connection that it opens:
 **
 **     sqlite3_auto_extension((void (*)(void))sqlite3_ner_init);
 */
@@ -52,12 +51,12 @@ extern "C" {
 
 enum {
   NER_OK = 0,
-  NER_ERROR,     /* what the message says */
+  NER_ERROR,     /* see the message */
   NER_NOMEM,     /* out of memory */
-  NER_INTERRUPT, /* stopped because the caller asked for it */
+  NER_INTERRUPT, /* cancelled by the caller, or by a fork in the middle of a run */
 };
 
-/* Where a function that failed says why: "what went wrong; what to do". */
+/* Why a function failed: "what went wrong; what to do", in well-formed UTF-8. Begins as {0}. */
 struct ner_err {
   int code; /* NER_ code, NER_OK while nothing has failed */
   char msg[600];
@@ -70,16 +69,16 @@ enum ner_precision {
   NER_PRECISION_INT8,
 };
 
-/* How the labels of a word's pieces become the word's; the first four as
+/* How a word's label follows from its pieces; the first four as
 ** Hugging Face defines them (transformers, TokenClassificationPipeline). */
 enum ner_aggregation {
-  NER_AGGREGATION_FIRST = 0, /* the first piece speaks for the word */
-  NER_AGGREGATION_SIMPLE,    /* every piece by itself */
-  NER_AGGREGATION_AVERAGE,   /* mean of the pieces' probabilities */
-  NER_AGGREGATION_MAX,       /* the piece that is surest */
-  NER_AGGREGATION_STRICT,    /* as first, but an I- only goes on with its kind: of the
-                             ** label sequences that keep to this, the likeliest. For
-                             ** models whose every entity begins with a B- (most) */
+  NER_AGGREGATION_FIRST = 0, /* the label of the first piece */
+  NER_AGGREGATION_SIMPLE,    /* no words: every piece by itself */
+  NER_AGGREGATION_AVERAGE,   /* the mean of the pieces' probabilities */
+  NER_AGGREGATION_MAX,       /* the label of the piece with the highest score */
+  NER_AGGREGATION_STRICT,    /* as first, but all words together: the most likely sequence that
+                             ** the model's scheme allows (BIO: I- only after B- or I- of the
+                             ** same type) */
 };
 
 struct ner_options {
@@ -107,48 +106,47 @@ struct ner_model;
 NER_API const char *ner_version(void);
 
 /* Opens a Hugging Face model directory, or one .safetensors file written by
-** ner_convert(). The caller holds one reference. The files are read and closed: once this
-** returns, it does not matter what becomes of them, and a file that was changed meanwhile
-** is an error. With NER_MMAP=1 in the environment weights that can be used in place stay
-** mapped instead: processes share their memory, but whoever then cuts the file short
-** brings down every process that uses it. */
+** ner_convert(). The caller holds one reference. The files are read and closed: changing them later
+** has no effect, and a file that changes while it is read is an error. With NER_MMAP=1 in the
+** environment, weights that can be used in place stay mapped instead: processes share their memory,
+** but truncating the file then kills every process that uses it. */
 NER_API int ner_model_open(const char *path, enum ner_precision precision, struct ner_model **out,
                            struct ner_err *err);
 
-/* Opens the model that is embedded in the library. */
+/* Opens the model that is embedded in the library; an error in a build without one. */
 NER_API int ner_model_open_bundled(struct ner_model **out, struct ner_err *err);
 
 NER_API struct ner_model *ner_model_ref(struct ner_model *model);
 NER_API void ner_model_unref(struct ner_model *model); /* NULL is fine */
 
-/* Finds the entities of one text of n_bytes (any length, any bytes: ill-formed
-** UTF-8 counts as U+FFFD). options NULL: first, no threshold. `out` is to be
-** given to ner_entities_free(). */
+/* Finds the entities of one text of n_bytes, of any length. An ill-formed sequence of bytes counts as
+** U+FFFD. options NULL: first, no threshold. Free `out` with ner_entities_free(). */
 NER_API int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
                         const struct ner_options *options, struct ner_entities *out,
                         struct ner_err *err);
 NER_API void ner_entities_free(struct ner_entities *entities);
 
-/* A text of n_bytes of UTF-8; need not end in NUL. */
+/* A text of n_bytes of UTF-8, which needs no NUL behind it. */
 struct ner_text {
   const char *utf8;
   size_t n_bytes;
 };
 
 /* Finds the entities of n texts in one run over all threads, which is several times faster than a
-** call for each; the results are the same, bit for bit. text: [n], out: [n], each to be given to
+** call for each; the results are the same, bit for bit. text: [n]; out: [n], each to be freed with
 ** ner_entities_free(). Memory grows with the batch: tens of kilobytes of text are enough for full
-** speed. When it fails, out holds nothing. */
+** speed. After a failure `out` holds nothing. */
 NER_API int ner_extract_batch(struct ner_model *model, const struct ner_text *text, size_t n,
                               const struct ner_options *options, struct ner_entities *out,
                               struct ner_err *err);
 
-/* Writes the model at `source` as one self-contained file that opens in
-** milliseconds. */
+/* Writes the model at `source` as one self-contained file that opens in milliseconds. `target` is a
+** new or a regular file, or a link to one, and keeps its mode and owner; a failure changes nothing. */
 NER_API int ner_convert(const char *source, const char *target, enum ner_precision precision,
                         struct ner_err *err);
 
-/* Threads used for inference, the caller's included. n <= 0 only asks. */
+/* Sets the number of threads for inference, the caller's included, and returns it; n <= 0 only
+** returns it. */
 NER_API int ner_threads(int n);
 
 #ifdef SQLITE_VERSION /* sqlite3.h was included before */

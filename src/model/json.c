@@ -300,8 +300,8 @@ static const char *type_name(enum ner_json_type type) {
 }
 
 /* Leaves json->look at the value of `path`, to be reset by the caller. */
-static int look(struct ner_json *json, const char *path, enum ner_json_type *type,
-                struct ner_err *err) {
+static int json_look(struct ner_json *json, const char *path, enum ner_json_type *type,
+                     struct ner_err *err) {
   *type = NER_JSON_MISSING;
   if( json->nomem ) return ner_fail_nomem(err);
   if( sqlite3_bind_text(json->look, 1, json->text, json->n_text, SQLITE_STATIC) != SQLITE_OK ||
@@ -317,7 +317,7 @@ static int look(struct ner_json *json, const char *path, enum ner_json_type *typ
 enum ner_json_type ner_json_type_at(struct ner_json *json, const char *path) {
   enum ner_json_type type;
   struct ner_err err = {0};
-  if( look(json, path, &type, &err) == NER_NOMEM ) json->nomem = true;
+  if( json_look(json, path, &type, &err) == NER_NOMEM ) json->nomem = true;
   sqlite3_reset(json->look);
   return type;
 }
@@ -330,7 +330,7 @@ static int wrong_type(struct ner_json *json, const char *path, enum ner_json_typ
 
 int ner_json_int(struct ner_json *json, const char *path, int64_t *out, struct ner_err *err) {
   enum ner_json_type type;
-  int rc = look(json, path, &type, err);
+  int rc = json_look(json, path, &type, err);
   if( rc == NER_OK && type == NER_JSON_INTEGER )
     *out = sqlite3_column_int64(json->look, 1);
   else if( rc == NER_OK && type > NER_JSON_NULL )
@@ -341,7 +341,7 @@ int ner_json_int(struct ner_json *json, const char *path, int64_t *out, struct n
 
 int ner_json_real(struct ner_json *json, const char *path, double *out, struct ner_err *err) {
   enum ner_json_type type;
-  int rc = look(json, path, &type, err);
+  int rc = json_look(json, path, &type, err);
   if( rc == NER_OK && (type == NER_JSON_INTEGER || type == NER_JSON_REAL) )
     *out = sqlite3_column_double(json->look, 1);
   else if( rc == NER_OK && type > NER_JSON_NULL )
@@ -352,7 +352,7 @@ int ner_json_real(struct ner_json *json, const char *path, double *out, struct n
 
 int ner_json_bool(struct ner_json *json, const char *path, bool *out, struct ner_err *err) {
   enum ner_json_type type;
-  int rc = look(json, path, &type, err);
+  int rc = json_look(json, path, &type, err);
   if( rc == NER_OK && (type == NER_JSON_TRUE || type == NER_JSON_FALSE) )
     *out = type == NER_JSON_TRUE;
   else if( rc == NER_OK && type > NER_JSON_NULL )
@@ -363,7 +363,7 @@ int ner_json_bool(struct ner_json *json, const char *path, bool *out, struct ner
 
 int ner_json_string(struct ner_json *json, const char *path, char **out, struct ner_err *err) {
   enum ner_json_type type;
-  int rc = look(json, path, &type, err);
+  int rc = json_look(json, path, &type, err);
   *out = NULL;
   if( rc == NER_OK && type == NER_JSON_STRING ) {
     const char *s = (const char *)sqlite3_column_text(json->look, 1);

@@ -220,7 +220,7 @@ static int find_bytes(struct reading *r, const char *name, const struct ner_tens
   return ner_safetensors_read(r->file, *out, r->err);
 }
 
-static int read_config(struct reading *r, struct ner_text_rules *rules) {
+static int one_file_read_config(struct reading *r, struct ner_text_rules *rules) {
   const struct ner_tensor *t;
   char what[400];
   int rc = find_bytes(r, "config", &t);
@@ -375,7 +375,7 @@ int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precisi
   files[0] = file;
   ner_model_take_files(r.model, files, 1);
   if( (rc = read_metadata(&r, precision)) || (rc = read_ignored(&r)) ||
-      (rc = read_config(&r, &rules)) || (rc = read_vocabulary(&r, &rules)) ||
+      (rc = one_file_read_config(&r, &rules)) || (rc = read_vocabulary(&r, &rules)) ||
       (rc = read_weights(&r)) || (rc = bound_weights(&r)) ||
       (rc = ner_safetensors_settle(file, err)) )
     ner_model_free(r.model);

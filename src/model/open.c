@@ -33,7 +33,7 @@ static void finish_model(struct ner_model *model) {
   model->parameters = ner_config_parameters(c);
 }
 
-static int read_config(const char *dir, struct ner_model *model, struct ner_err *err) {
+static int open_read_config(const char *dir, struct ner_model *model, struct ner_err *err) {
   char *path = ner_file_join(dir, "config.json"), *text = NULL;
   size_t n;
   int rc;
@@ -54,7 +54,7 @@ static int open_directory(const char *dir, enum ner_precision precision,
   int rc = ner_model_new(dir, &model, err);
   if( rc ) return rc;
   model->precision = precision == NER_PRECISION_INT8 ? NER_PRECISION_INT8 : NER_PRECISION_F32;
-  if( (rc = read_config(dir, model, err)) || (rc = ner_tokenizer_from_hf(dir, model, err)) ||
+  if( (rc = open_read_config(dir, model, err)) || (rc = ner_tokenizer_from_hf(dir, model, err)) ||
       (rc = ner_weights_from_hf(dir, cancel, model, err)) )
     ner_model_free(model);
   else
