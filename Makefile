@@ -82,12 +82,11 @@ $(PC):
 	  'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lner -lm -lpthread -ldl' >$@
 
 ## amalgamation  the library as one pair of files: build/sqlite-ner.c and build/ner.h
-# The commit and its date are those of the sources as committed; "+" says that they were changed since.
-COMMIT = $(shell git log -1 --format=%h 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo +)
 AMALGAMATION := $(BUILD)/sqlite-ner.c
 amalgamation:
 	@mkdir -p $(BUILD)
-	@sh src/amalgamate.sh "$(COMMIT)" "$(shell git log -1 --format=%cs 2>/dev/null || echo undated)" >$(AMALGAMATION)
+	@sh src/amalgamate.sh "$(COMMIT)" "$$(git log -1 --format=%cs 2>/dev/null)" \
+	  "$$(git diff --quiet HEAD 2>/dev/null || echo ' with changes')" >$(AMALGAMATION)
 	@cp include/ner.h $(BUNDLED) $(BUILD)/
 	@echo "$(AMALGAMATION) $(BUILD)/ner.h, and the bundled model beside them: $(BUILD)/$(notdir $(BUNDLED))"
 

@@ -119,8 +119,8 @@ NER_API int ner_model_open_bundled(struct ner_model **out, struct ner_err *err);
 NER_API struct ner_model *ner_model_ref(struct ner_model *model);
 NER_API void ner_model_unref(struct ner_model *model); /* NULL is fine */
 
-/* Finds the entities of one text of n_bytes, of any length. An ill-formed sequence of bytes counts as
-** U+FFFD. options NULL: first, no threshold. Free `out` with ner_entities_free(). */
+/* Finds the entities of one text of n_bytes, of any length. An ill-formed sequence of bytes counts
+** as U+FFFD. options NULL: first, no threshold. Free `out` with ner_entities_free(). */
 NER_API int ner_extract(struct ner_model *model, const char *text, size_t n_bytes,
                         const struct ner_options *options, struct ner_entities *out,
                         struct ner_err *err);
@@ -141,7 +141,8 @@ NER_API int ner_extract_batch(struct ner_model *model, const struct ner_text *te
                               struct ner_err *err);
 
 /* Writes the model at `source` as one self-contained file that opens in milliseconds. `target` is a
-** new or a regular file, or a link to one, and keeps its mode and owner; a failure changes nothing. */
+** new or a regular file, or a link to one, and keeps its mode and owner; a failure changes
+** nothing. */
 NER_API int ner_convert(const char *source, const char *target, enum ner_precision precision,
                         struct ner_err *err);
 

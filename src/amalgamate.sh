@@ -1,7 +1,7 @@
 #!/bin/sh
 # amalgamate.sh - writes the whole library as one C file, to be used with include/ner.h:
 #
-#     sh src/amalgamate.sh [COMMIT [DATE]] >build/sqlite-ner.c
+#     sh src/amalgamate.sh [COMMIT [DATE [REMARK]]] >build/sqlite-ner.c
 #
 # Each .c file in turn, with the headers of ours that it includes in place of the #include: once, or,
 # where a header has no guard (the kernels' templates), each time. Macros that a .c file defines end
@@ -14,7 +14,7 @@ version=$(sed -n 's/^#define NER_VERSION "\(.*\)"/\1/p' include/ner.h)
 cat <<EOF
 /*
 ** sqlite-ner $version - named entity recognition inside SQLite, as one C file.
-** Source commit ${1:-unknown}, ${2:-undated}.
+** Source commit ${1:-unknown}${3:-}, ${2:-undated}.
 **
 ** Generated from the files under src/, which are the ones to read and to change.
 **
@@ -36,7 +36,7 @@ cat <<EOF
 #define _GNU_SOURCE
 #endif
 #define NER_AMALGAMATION
-#define NER_COMMIT "${1:-unknown}"
+${1:+#define NER_COMMIT "$1"}
 EOF
 
 exec awk '

@@ -1,16 +1,17 @@
 /*
 ** oom.c - every SQL function while memory runs out.
 **
-**     build/tests/test_oom               as part of make test: the first 60 allocations, and ever fewer
+**     build/tests/test_oom               as part of make test: the first 60 allocations, then ever fewer
 **     build/tests/test_oom -v [STEP]     with figures (make oom); only the steps whose name has STEP
 **     NER_OOM=all make oom               every allocation of every step, some minutes
 **
 ** The library is compiled with -DNER_TEST_ALLOC, so that its allocations come here; SQLite's
-** come here through SQLITE_CONFIG_MALLOC, and its lookaside memory is off, so that none escapes.
+** come here through SQLITE_CONFIG_MALLOC, and its lookaside memory is off, so that none is missed.
 ** For each n a step is run on a fresh connection with the n-th allocation failing, and once more
-** with all failing from the n-th on. It must end in the right answer (SQLite can do without some memory) or in
-** SQLITE_NOMEM; be right when run again on the same connection; and when that is closed and
-** the model unloaded there must be as many blocks and bytes as before, and no file left behind.
+** with all failing from the n-th on. The step must give the right answer (SQLite can do without
+** some allocations) or SQLITE_NOMEM, and the right answer when it is repeated on the same
+** connection. Once the connection is closed and the model unloaded, there must be as many blocks
+** and bytes as before, and no file left behind.
 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,8 +28,8 @@
 
 static atomic_long countdown; /* at 1 the allocation fails; 0 and below: none does */
 static atomic_bool from_then_on;
-static atomic_bool out;    /* an allocation has failed */
-static atomic_long n_live; /* blocks of the seam */
+static atomic_bool out;             /* an allocation has failed */
+static atomic_long n_live;          /* blocks of the seam */
 static atomic_size_t largest_bytes; /* ever asked for at once */
 
 static bool must_fail(void) {
@@ -44,7 +45,7 @@ static void arm(long n, bool all) {
   atomic_store(&countdown, n);
 }
 
-/* Did any allocation fail since? */
+/* Ends it. Has any allocation failed? */
 static bool disarm(void) {
   atomic_store(&countdown, 0);
   atomic_store(&from_then_on, false);
@@ -95,14 +96,14 @@ static void *sqlite_realloc(void *old, int n_bytes) {
 
 struct step {
   const char *name;
-  const char *before; /* SQL that needs no memory to be short; NULL: nothing */
+  const char *before; /* SQL that runs with enough memory; NULL: nothing */
   const char *sql;    /* ?1 is the model's directory, ?2 the same as one file, ?3 a file to write */
-  const char *after; /* its answer is what counts, rather than that of `sql`; NULL: that of `sql` */
-  const char *undo;  /* of what outlives a connection; NULL: nothing */
-  bool opening;      /* connection and registration too, while memory is short */
-  bool safe;         /* through the safe entry point */
-  bool on_file;      /* not in memory */
-  bool in_transaction; /* the host's own, which may be there still */
+  const char *after;  /* its answer is compared instead of that of `sql`; NULL: that of `sql` */
+  const char *undo;   /* of what outlives a connection; NULL: nothing */
+  bool opening;       /* connection and registration too, while memory is short */
+  bool safe;          /* through the safe entry point */
+  bool on_file;       /* not in memory */
+  bool in_transaction; /* the host's own, which may remain */
   int threads;         /* 0: one */
 };
 
@@ -112,8 +113,8 @@ struct step {
 #define DOCS                                                                                       \
   "CREATE TABLE docs(body); INSERT INTO docs VALUES(" TEXT "),(NULL),('in Anna'),(x'00'),('')"
 
-/* Enough for three batches, of which two are labelled in the background; of few words and many blanks,
-** for they are gone through often. */
+/* Enough for three batches, two of which are labelled in the background; of few words and many
+** blanks, because they are labelled many times. */
 #define MANY                                                                                       \
   "CREATE TABLE docs(body); INSERT INTO docs SELECT printf('%1000s', 'Anna lives in Rome ' || "    \
   "value) FROM json_each('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22]');"           \
@@ -288,7 +289,7 @@ static void add(struct answer *a, const char *bytes, size_t n) {
   a->text[a->n] = 0;
 }
 
-/* Takes no memory, so that all that runs out does so on the library's watch. */
+/* Allocates nothing, so that only the library can run out of memory. */
 static void add_column(struct answer *a, sqlite3_stmt *statement, int i) {
   char number[40];
   const char *bytes = number;
@@ -351,7 +352,7 @@ static void load_tiny(void) {
     fail_msg("%s", err.msg);
 }
 
-/* The default model cannot be unloaded, so that another name has it first: it is opened once. */
+/* The default model cannot be unloaded, so another one becomes the default first. */
 static void unload_tiny(void) {
   struct ner_err err = {0};
   if( ner_registry_set_default("keep", NULL, &err) || ner_registry_unload("tiny", &err) )
@@ -363,8 +364,8 @@ static bool same(const struct answer *found, const struct answer *right) {
          !strcmp(found->message, right->message);
 }
 
-/* The expected error, but SQLite had no memory for more than its code, or for more than that behind
-** what we say ourselves. */
+/* The expected error, but SQLite had memory only for the text of its code, alone or behind our own
+** text. */
 static bool same_but_brief(const struct answer *found, const struct answer *right) {
   const char *brief = sqlite3_errstr(right->rc);
   size_t n = strlen(found->message), n_brief = strlen(brief);
@@ -385,7 +386,7 @@ struct tally {
   long n, n_nomem, n_right, n_wrong;
 };
 
-/* Tells of the first few, so that one run shows what is wrong. */
+/* Reports the first few failures of a step. */
 static void complain(struct tally *tally, const struct step *step, long n, bool all,
                      const char *format, ...) {
   char text[4000];
@@ -433,7 +434,7 @@ static bool live(const struct step *step, long n, bool all, struct answer right[
     complain(tally, step, n, all, "code %d, %s, gives\n  %s\nexpected\n  %s", found.rc,
              found.message, found.text, right[0].text);
   }
-  if( step->opening && rc != SQLITE_OK ) { /* what a program would do */
+  if( step->opening && rc != SQLITE_OK ) { /* as a program would */
     sqlite3_close(db);
     assert_int_equal(open_db(step, &db), SQLITE_OK);
   }
@@ -459,7 +460,7 @@ static void clear_away(const struct step *step) {
   if( step->on_file ) remove(db_file);
 }
 
-/* How far apart the n are that are tried: all of the first 60, then ever fewer of them. */
+/* The next n to try: all of the first 60, then at growing distances. */
 static long next_n(long n) {
   return every_n || n < 60 ? n + 1 : n + n / 24;
 }
@@ -471,7 +472,7 @@ static long run_step(const struct step *step) {
     struct tally tally = {0};
     long last = 0;
     bool failed = true;
-    /* Twice to warm up: what is made once and kept is made then. */
+    /* Twice to warm up: whatever is allocated once and kept is allocated now. */
     live(step, 0, false, right, &tally);
     clear_away(step);
     live(step, 0, false, right, &tally);
@@ -507,7 +508,7 @@ static long run_step(const struct step *step) {
   return n_wrong;
 }
 
-/* What is registered and in no step would not be missed. */
+/* Every registered function and table has a step. */
 static void each_has_a_step(void **state) {
   sqlite3_stmt *names;
   sqlite3 *db;
@@ -540,7 +541,7 @@ static void out_of_memory(void **state) {
   assert_int_equal(n_wrong, 0);
 }
 
-/* A small file may speak of many tokens at once and many labels: a short text needs no room for all
+/* A small file may claim many tokens at once and many labels: a short text needs no memory for all
 ** of them. */
 static void memory_follows_the_text(void **state) {
   struct tiny tiny = tiny_distilbert();

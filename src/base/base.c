@@ -109,7 +109,7 @@ char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]) {
   char text[NER_NUMBER_BYTES];
   size_t n = 0;
   snprintf(text, sizeof text, "%.*g", n_digits, value);
-  for( const char *s = text; *s; s++ ) /* a point may be of several bytes */
+  for( const char *s = text; *s; s++ ) /* a locale's point may have several bytes */
     if( ner_ascii_alnum(*s) || *s == '-' || *s == '+' )
       out[n++] = *s;
     else if( n == 0 || out[n - 1] != '.' )
@@ -136,8 +136,8 @@ static bool random_from_system(void *out, size_t n_bytes) {
   return n == (ssize_t)n_bytes;
 }
 
-/* Not sqlite3_randomness(): what needs this knows nothing of SQLite. Where the system gives no
-** random bytes (a strict sandbox), the time and the address of the stack have to do. */
+/* Not sqlite3_randomness(): this room knows nothing of SQLite. Where the system gives no
+** random bytes (a strict sandbox), the time and the address of the stack replace them. */
 uint64_t ner_random(void) {
   uint64_t number;
   struct timespec now = {0};

@@ -77,8 +77,7 @@ void ner_aligned_free(void *p);
 int ner_grow(void **array, size_t *cap, size_t need, size_t size);
 char *ner_strndup(const char *s, size_t n);
 
-/* Overflow-checked arithmetic for numbers that come from files. true: *out is
-** right. */
+/* Overflow-checked arithmetic for numbers that come from files. false: overflow. */
 static inline bool ner_mul_u64(uint64_t a, uint64_t b, uint64_t *out) {
   return !__builtin_mul_overflow(a, b, out);
 }
@@ -89,8 +88,8 @@ static inline size_t ner_round_up(size_t n, size_t to) {
   return (n + to - 1) / to * to;
 }
 
-/* Of A-Z, a-z and 0-9 alone. <ctype.h> would ask the locale, which is the host's: in a Turkish one
-** the small letter of I is another. */
+/* About A-Z, a-z and 0-9 only. <ctype.h> depends on the locale, which is the host's: in a Turkish
+** one the lower case of I is not i. */
 static inline char ner_ascii_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
@@ -98,8 +97,8 @@ static inline bool ner_ascii_alnum(char c) {
   char lower = ner_ascii_lower(c);
   return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9');
 }
-/* printf's "%.*g", but for the decimal point, which there is the locale's; returns out. Nine digits
-** tell floats apart. */
+/* As printf's "%.*g", but with a decimal point in every locale; returns out. Nine digits
+** distinguish all floats. */
 #define NER_NUMBER_BYTES 40
 char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]);
 
@@ -107,11 +106,12 @@ char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]);
 ** behind the version. */
 const char *ner_commit(void);
 
-/* A number that nobody outside this process can foresee, another at each call. */
+/* A number that cannot be predicted from outside this process; a new one at each call. */
 uint64_t ner_random(void);
 
-/* How a long computation learns that it should end. NULL: never. Only ever
-** called on the thread that started the computation. */
+/* How a long computation learns that its caller wants it to end; a NULL pointer to it means never.
+** Called only on the thread that started the computation. The callback may fork: in the child the
+** computation is completed or ends as cancelled. */
 struct ner_cancel {
   bool (*asked)(void *arg);
   void *arg;

@@ -96,7 +96,7 @@ static char *write_temp_alloc(const struct ner_file_writer *w, size_t *n_bytes) 
   return ner_alloc(*n_bytes, 1);
 }
 
-/* A name beside the target, of which as much is in it as names may be long. */
+/* A new name in the target's directory. It contains as much of the target's name as fits. */
 static void write_temp_name(const struct ner_file_writer *w, size_t n_bytes) {
   const char *name = w->target + write_dir_bytes(w->target);
   const int n_name_max = WRITE_NAME_BYTES - 1 - (int)strlen(WRITE_TAG) - 8;
@@ -126,7 +126,7 @@ static int write_open_temp(struct ner_file_writer *w, bool exists, const struct 
   int rc = NER_OK;
   w->temp = write_temp_alloc(w, &n_bytes);
   if( !w->temp ) return ner_fail_nomem(err);
-  do { /* nobody but its owner reads it before its mode is that of the old file */
+  do { /* readable by its owner only, until it has the old file's mode */
     write_temp_name(w, n_bytes);
     w->fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? 0600 : 0666);
   } while( w->fd < 0 && errno == EEXIST );

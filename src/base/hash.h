@@ -1,8 +1,8 @@
 /*
 ** hash.h - a fast 64-bit hash, to tell contents apart.
 **
-** The value of given bytes never changes: it may be stored. It is no protection against somebody
-** who looks for two contents with the same hash.
+** The value of given bytes never changes: it may be stored. It is no protection against an
+** attacker who searches for two contents with the same hash.
 */
 #ifndef NER_HASH_H
 #define NER_HASH_H

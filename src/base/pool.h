@@ -27,8 +27,8 @@ struct ner_team {
 /* Returns once all members have arrived. */
 void ner_team_wait(struct ner_team *team);
 /* Whether this is a child that a callback forked off in the middle of the run: the other members
-** do not exist here, ner_team_wait() returns without them, and the results are undefined. The member
-** whose callback it was asks after each callback, and ends the run early. */
+** do not exist here, ner_team_wait() returns without them, and the results are undefined. The
+** member whose callback it was asks after each callback, and ends the run early. */
 bool ner_team_is_lost(const struct ner_team *team);
 
 /* Calls fn(arg, job, rank) once for each job in [0, n_jobs), on at most

@@ -1,6 +1,6 @@
 /*
-** pipeline.c - the pipeline as a whole, its outputs, and probabilities → entities; see pipeline.h and,
-** for the steps, pipeline_run.h.
+** pipeline.c - the pipeline as a whole, its outputs, and probabilities → entities; see pipeline.h
+** and, for the steps, pipeline_run.h.
 */
 #include "engine/pipeline_run.h"
 #include "engine/spans.h"

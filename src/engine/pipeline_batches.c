@@ -69,8 +69,8 @@ static size_t pipeline_count_workers(const struct pipeline_run *run, size_t tota
   return n < 1 ? 1 : n;
 }
 
-/* With enough work every thread runs batches of its own, as many as every other. With too little for
-** half of the threads, batches are as large as can be and run one by one, each by a team. */
+/* With enough work every thread runs batches of its own, as many as every other. With too little
+** for half of the threads, batches are as large as can be and run one by one, each by a team. */
 int ner_pipeline_plan_batches(struct pipeline_run *run, struct ner_err *err) {
   size_t n_threads = (size_t)ner_pool_threads(0), n_workers, total_tok = 0;
   size_t target_tok = NER_BATCH_TOK;

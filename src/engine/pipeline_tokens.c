@@ -3,12 +3,12 @@
 */
 #include "engine/pipeline_run.h"
 
-/* Inputs are tokenised over the pool in chunks of this many bytes, a few ms each. Inputs that fit one
-** chunk never wake a worker. */
+/* Inputs are tokenised over the pool in chunks of this many bytes, a few ms each. Inputs that fit
+** one chunk never wake a worker. */
 #define PIPELINE_CHUNK_BYTES ((size_t)64 * 1024)
 
-/* A long text is tokenised in stretches of this many bytes, 20 to 80 ms each. Between two of them the
-** run can be cancelled. */
+/* A long text is tokenised in stretches of this many bytes, 20 to 80 ms each. Between two of them
+** the run can be cancelled. */
 #define PIPELINE_STRETCH_BYTES ((size_t)1024 * 1024)
 
 static int pipeline_tokenise_words(const struct ner_tokenizer *tokenizer,

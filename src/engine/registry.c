@@ -152,8 +152,8 @@ static int registry_put(const char *name, struct ner_model *model, struct ner_er
   return rc == NER_OK ? NER_OK : ner_fail_nomem(err);
 }
 
-/* How long a thread sleeps between two looks whether another has opened the model: small beside
-** opening one (milliseconds to seconds). */
+/* How long a thread sleeps before it checks again whether another one has opened the model: short
+** compared with opening one (milliseconds to seconds). */
 #define REGISTRY_POLL_MS 2
 
 /* Waits for this thread's turn to open a model. *out: another thread has opened it meanwhile, and
@@ -283,10 +283,10 @@ int ner_registry_set_default(const char *name, const struct ner_cancel *cancel,
 }
 
 const char *ner_registry_default(char name[NER_MODEL_NAME_BYTES]) {
-  lock();
-  snprintf(name, NER_MODEL_NAME_BYTES, "%s", default_name());
-  unlock();
-  return strcmp(name, ENVIRONMENT) ? NULL : environment_path();
+  registry_enter();
+  snprintf(name, NER_MODEL_NAME_BYTES, "%s", registry_default_name());
+  registry_leave();
+  return strcmp(name, REGISTRY_ENVIRONMENT) ? NULL : registry_environment_path();
 }
 
 int ner_registry_list(struct ner_registry_entry **out, size_t *n, struct ner_err *err) {

@@ -1,9 +1,9 @@
 /*
 ** session.h - the scratch memory of a forward pass.
 **
-** A session belongs to one batch at a time and holds at most ner_session_capacity_tok() tokens. All of
-** its memory is allocated when it is made; a pass allocates nothing. A released session is kept for a
-** while, for the next batch of its model (session_pool.c).
+** A session belongs to one batch at a time and holds at most ner_session_capacity_tok() tokens. All
+** of its memory is allocated when it is made; a pass allocates nothing. A released session is kept
+** for a while, for the next batch of its model (session_pool.c).
 */
 #ifndef NER_SESSION_H
 #define NER_SESSION_H
@@ -12,8 +12,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Tokens in a packed batch: gains flatten past 128 rows, scratch grows with the number. A multiple of
-** NER_TILE_TOK. */
+/* Tokens in a packed batch: gains flatten past 128 rows, scratch grows with the number. A multiple
+** of NER_TILE_TOK. */
 #define NER_BATCH_TOK 264
 
 enum {
@@ -65,7 +65,8 @@ int ner_session_acquire(struct ner_model *model, struct ner_session **out, struc
 void ner_session_release(struct ner_session *session); /* NULL is fine */
 /* Frees the idle sessions of a model that nothing refers to any more. */
 void ner_session_forget_model(const struct ner_model *model);
-/* Frees all sessions that have been idle for longer. Happens by itself while sessions come and go. */
+/* Frees all sessions that have been idle for longer. Happens by itself while sessions come and
+** go. */
 void ner_session_trim(int64_t max_idle_ms);
 
 /* What the sessions of this process hold. */

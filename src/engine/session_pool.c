@@ -4,7 +4,8 @@
 ** Making a session maps some MB and has every page touched anew, which is a few percent of what a
 ** batch takes; so released sessions are kept. After a burst (many threads, many connections, models
 ** used one after the other) they would hold memory for nothing; so few are kept, the latest
-** ones, and none for long. There is no thread that frees those too old: each acquire and release does.
+** ones, and none for long. There is no thread that frees those too old: each acquire and release
+** does.
 **
 ** The list has the sessions of all models, the one released last first, so that what is to be
 ** freed is always its tail.

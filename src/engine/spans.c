@@ -59,8 +59,8 @@ int32_t ner_argmax(const float *x, int32_t n) {
 
 /* The reference does not look for "##": a token is a subword when its piece and its
 ** part of the text differ in length, counted in code points. A word with deleted
-** characters in it ("Hel\u200blo") therefore is a subword, and a "##rk" that covers four code points
-** is not. */
+** characters in it ("Hel\u200blo") therefore is a subword, and a "##rk" that covers four code
+** points is not. */
 static bool spans_is_subword(const struct ner_model *model, const struct ner_token *token) {
   if( token->id == ner_tokenizer_unk(model->tokenizer) ) return false;
   return ner_vocab_piece_cp(ner_tokenizer_vocab(model->tokenizer), token->id) !=
@@ -123,8 +123,8 @@ static struct spans_prediction spans_predict(const float *probs /* [n, n_labels]
   }
 }
 
-/* The most likely valid sequence of labels, one for each unit, into *out, to be freed. As with `first`,
-** a word is represented by its first piece. */
+/* The most likely valid sequence of labels, one for each unit, into *out, to be freed. As with
+** `first`, a word is represented by its first piece. */
 static int spans_predict_sequence(const struct ner_model *model, const struct ner_tokens *tokens,
                                   const float *probs, int32_t **out, struct ner_err *err) {
   const float **row = ner_alloc(tokens->n, sizeof *row);
@@ -184,8 +184,8 @@ static int spans_close_group(struct spans_group *group, const struct ner_model *
   return NER_OK;
 }
 
-/* Whether a unit with this label continues the open group. Adjacency needs no check: anything between
-** the two would be a unit of another tag. */
+/* Whether a unit with this label continues the open group. Adjacency needs no check: anything
+** between the two would be a unit of another tag. */
 static bool spans_continues(const struct spans_group *group, const struct ner_model *model,
                             int32_t label) {
   const struct ner_label *next = &model->label[label], *last = &model->label[group->last];

@@ -6,8 +6,9 @@
 **     score[0][l] = p[0][l]                                    where l may begin a text
 **     score[i][l] = p[i][l] * max over k of score[i-1][k]      where l may follow k
 **
-** and back[i][l] is that k. A bound label (see struct ner_label) follows labels of its own type; any
-** other label follows the labels that are not open. One pass over a unit's labels finds both maxima.
+** and back[i][l] is that k. A bound label (see struct ner_label) follows labels of its own type;
+** any other label follows the labels that are not open. One pass over a unit's labels finds both
+** maxima.
 */
 #include "engine/viterbi.h"
 

@@ -1,8 +1,9 @@
 /*
 ** viterbi.h - the most likely sequence of labels in which each label may follow the one before.
 **
-** An I-PER continues a person, so only B-PER or I-PER may precede it; in a scheme with ends, a B-PER
-** must go on to an E-PER. The best label of every unit by itself does not keep to that; this does.
+** An I-PER continues a person, so only B-PER or I-PER may precede it; in a scheme with ends, a
+** B-PER must go on to an E-PER. The best label of every unit by itself does not keep to that; this
+** does.
 */
 #ifndef NER_VITERBI_H
 #define NER_VITERBI_H

@@ -7,13 +7,13 @@
 **                    begin 1            end 1
 **      kept: ==============|==============
 **
-** A window ends at a word's end if one is near, preferably at a blank. The next window begins likewise,
-** a quarter of a window (127 of 510 tokens) or a
+** A window ends at a word's end if one is near, preferably at a blank. The next window begins
+** likewise, a quarter of a window (127 of 510 tokens) or a
 ** little more before that end. In the middle of the overlap both windows have the same context
 ** on their shorter side, so tokens up to there are kept from the first and the others from the
-** second: every token has at least 63 tokens, some two sentences, of context on both sides. An overlap
-** of a quarter costs 1.33 passes per token; an eighth would save a seventh of that and leave half the
-** context.
+** second: every token has at least 63 tokens, some two sentences, of context on both sides. An
+** overlap of a quarter costs 1.33 passes per token; an eighth would save a seventh of that and
+** leave half the context.
 */
 #include "engine/windows.h"
 

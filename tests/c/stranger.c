@@ -61,7 +61,8 @@ static int ask_in_sql(void) {
 
 int main(int argc, char **argv) {
   int rc;
-  if( strcmp(ner_version(), NER_VERSION) != 0 ) return 2; /* header and library of one kind */
+  /* Header and library of one version; the library may add the commit. */
+  if( strncmp(ner_version(), NER_VERSION, strlen(NER_VERSION)) != 0 ) return 2;
   rc = extract(argc > 1 ? argv[1] : NULL);
 #ifdef WITH_SQL
   if( rc == 0 ) rc = ask_in_sql();

@@ -11,7 +11,7 @@ fail() { echo "amalgamation.sh: $*"; exit 1; }
 link="-lutf8proc -lm -lpthread -ldl"
 
 make -s amalgamation BUILD="$dir" >/dev/null
-head -3 "$dir/sqlite-ner.c" | grep -q 'Source commit [0-9a-f+]*, 2[0-9-]*\.\|Source commit unknown' ||
+head -3 "$dir/sqlite-ner.c" | grep -q 'Source commit [0-9a-f]*[a-z ]*, 2[0-9-]*\.\|Source commit unknown' ||
   fail "the file does not state its version, commit and date"
 
 # As the file's head says.

@@ -176,7 +176,8 @@ static void test_aligned_blocks(void **state) {
   assert_null(ner_aligned_alloc(SIZE_MAX / 2, 3));
 }
 
-/* Whether any of this process's memory is marked for large pages (hg); -1: the system does not say. */
+/* Whether any of this process's memory is marked for large pages (hg); -1: the system does not
+** say. */
 static int has_large_pages(void) {
   FILE *maps = fopen("/proc/self/smaps", "r");
   char line[1000];
@@ -187,8 +188,8 @@ static int has_large_pages(void) {
   return found;
 }
 
-/* The advice about a large block goes with it, and the host's heap has never heard of it. Twice: what
-** malloc() once mapped and got back it takes from its heap the next time. */
+/* The advice about a large block goes with it, and the host's heap has never heard of it. Twice:
+** what malloc() once mapped and got back it takes from its heap the next time. */
 static void test_large_blocks_leave_nothing_behind(void **state) {
   struct ner_err err = {0};
   (void)state;

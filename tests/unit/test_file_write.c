@@ -1,6 +1,6 @@
 /*
-** test_file_write.c - files being replaced: what may be replaced and what of it stays, links, limits,
-** full disks, forks. Whatever fails leaves the old file as it was and nothing beside it.
+** test_file_write.c - files being replaced: what may be replaced and what of it stays, links,
+** limits, full disks, forks. Whatever fails leaves the old file as it was and nothing beside it.
 **
 ** Devices are made in a directory of the test's own, never in /dev.
 */

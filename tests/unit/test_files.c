@@ -1,8 +1,8 @@
 /*
-** test_files.c - model files that others truncate, overwrite, replace and delete: while a model
-** of theirs is in use, while queries run, while they are being read.
+** test_files.c - model files that other processes truncate, overwrite, replace and delete: while
+** the model is in use, while queries run, while the file is being read.
 **
-** A mapped file that is cut short kills its reader (SIGBUS): then this program dies, which
+** Truncating a mapped file kills its reader (SIGBUS): then this program dies, which
 ** counts as a failure.
 */
 #include <errno.h>
@@ -37,7 +37,7 @@ static int tear_down(void **state) {
   return 0;
 }
 
-/* A model's file of its own, large enough to have pages that were not looked at yet. */
+/* A private copy of a model file, large enough to have pages that have not been read yet. */
 static void put_model(const char *name) {
   size_t n;
   char *bytes = test_read("models", "ner-small.safetensors", &n);
@@ -84,13 +84,13 @@ struct asker {
   pthread_t thread;
   const char *model;
   char *expected;
-  char *wrong; /* the first answer that was another */
+  char *wrong; /* the first wrong answer */
   atomic_bool *cancel;
   atomic_int n_asked;
 };
 
-/* Texts that differ, so that neither the connection's cache answers nor the same rows of
-** the word embeddings are looked at again and again. */
+/* All texts differ, so that the connection's cache has no answer and other rows of
+** the word embeddings are read. */
 static char *question(const char *model, int i) {
   return sqlite3_mprintf("SELECT ner_json('" SENTENCE " %d %s' || char(%d), %Q)", i, "vo ga xu",
                          0x3b1 + i % 24, model);
@@ -157,7 +157,7 @@ static void in_use_model_stays(const char *name, void (*const *events)(void), si
   for( size_t e = 0; e <= n; e++ ) {
     int before[2] = {atomic_load(&asker[0].n_asked), atomic_load(&asker[1].n_asked)};
     if( e < n ) events[e]();
-    /* Some questions that began before and some that begin after. */
+    /* Some questions that began before the event and some that begin after it. */
     for( int i = 0; i < 2; i++ )
       while( atomic_load(&asker[i].n_asked) < before[i] + 4 ) usleep(1000);
   }
@@ -176,7 +176,7 @@ static void a_file_in_use_may_change(void **state) {
   load(db, "untouched", BUNDLED);
   load(db, "theirs", path);
   in_use_model_stays("theirs", events, sizeof events / sizeof *events);
-  /* Those who come now are told. */
+  /* A new load fails. */
   char *sql = sqlite3_mprintf("SELECT ner_load('late', '%q')", path);
   check(db, sql, "does not exist");
   sqlite3_free(sql);
@@ -218,7 +218,7 @@ static void reading_notices(void **state) {
   struct ner_file file;
   struct stat st;
   struct timespec times[2] = {{0}};
-  /* Shorter, seen by reading and by settling. */
+  /* Shorter, detected by reading and by finalizing. */
   test_write_text(dir, "model.safetensors", text);
   assert_int_equal(ner_file_open(path, &file, &err), NER_OK);
   assert_int_equal(ner_file_read_range(&file, path, 0, 2, &err), NER_OK);
@@ -243,7 +243,7 @@ static void reading_notices(void **state) {
   assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
   fails(ner_file_finalize(&file, path, &err), &err, "was changed");
   ner_file_close(&file);
-  /* Replaced, as it should be done: the old one is read to its end. */
+  /* Replaced by a rename, as it should be: the old file is read to its end. */
   err = (struct ner_err){0};
   assert_int_equal(ner_file_open(path, &file, &err), NER_OK);
   replace();
@@ -253,7 +253,7 @@ static void reading_notices(void **state) {
   ner_file_close(&file);
 }
 
-static void forgetting_spares_what_is_beside(void **state) {
+static void discarding_spares_its_neighbours(void **state) {
   size_t n = 1 << 20;
   char *text = malloc(n);
   struct ner_err err = {0};
@@ -294,7 +294,7 @@ static void *keep_rewriting(void *arg) {
   return NULL;
 }
 
-/* Each opening gives the right model or an error, and half a model never. */
+/* Each opening gives the right model or an error, never a part of a model. */
 static void opening_what_is_being_written(void **state) {
   struct ner_options options = {0};
   struct rewriter writer = {0};
@@ -311,7 +311,7 @@ static void opening_what_is_being_written(void **state) {
     if( ner_model_open(path, NER_PRECISION_FILE, &model, &err) ) {
       assert_int_equal(err.code, NER_ERROR);
       n_refused++;
-      usleep(2000); /* refusing is quicker than writing */
+      usleep(2000); /* refusing is faster than writing */
       continue;
     }
     n_opened++;
@@ -378,14 +378,14 @@ static void a_vast_file_is_refused_at_once(void **state) {
   assert_null(model);
 }
 
-/* ---- stopping ---- */
+/* ---- cancelling ---- */
 
 static bool asked_enough(void *left) {
   return --*(int *)left < 0;
 }
 
-/* Stopped after any number of questions: nothing is registered, no file is left, and then it works.
- */
+/* Cancelled after any number of questions: nothing is registered and no file is left; the next
+** attempt works. */
 static void opening_and_converting_can_be_stopped(void **state) {
   const char *const sources[] = {"tests/golden/models/distil-cased", BUNDLED};
   char target[TEST_PATH];
@@ -429,7 +429,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_file_in_use_may_change, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_directory_in_use_may_change, set_up, tear_down),
       cmocka_unit_test_setup_teardown(reading_notices, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(forgetting_spares_what_is_beside, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(discarding_spares_its_neighbours, set_up, tear_down),
       cmocka_unit_test_setup_teardown(opening_what_is_being_written, set_up, tear_down),
       cmocka_unit_test_setup_teardown(mapping_is_asked_for, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_vast_file_is_refused_at_once, set_up, tear_down),

@@ -1,6 +1,6 @@
 /*
-** test_pipeline.c - batches, teams, threads: whatever else is in a batch and however a text is cut, the
-** results are those of the plain way, bit for bit. Windows themselves: test_windows.c.
+** test_pipeline.c - batches, teams, threads: whatever else is in a batch and however a text is cut,
+** the results are those of the plain way, bit for bit. Windows themselves: test_windows.c.
 */
 #include <math.h>
 #include <pthread.h>
@@ -44,8 +44,8 @@ static char *make_text(size_t n_words) {
   return text;
 }
 
-/* Random weights prefer one label by far. This takes the mean log-probability off the
-** classifier's bias, so that all labels occur. */
+/* Random weights strongly prefer one label. Subtracting the mean log-probability from the
+** classifier's bias makes all labels occur. */
 static void level_labels(struct ner_model *model) {
   size_t n_labels = (size_t)model->config.n_labels;
   float *bias = (float *)(uintptr_t)model->weights.classifier.bias;
@@ -78,7 +78,7 @@ static struct ner_model *open_small(void) {
   return open_tiny(t);
 }
 
-/* For a great many tokens. */
+/* Fast, for tests with very many tokens. */
 static struct ner_model *open_minute(void) {
   struct tiny t = tiny_distilbert();
   t.layers = 1;
@@ -180,7 +180,7 @@ struct texts {
   struct ner_output expected[N_TEXTS];
 };
 
-/* Short ones, empty ones, some of many windows; and what the plain way makes of them. */
+/* Short texts, empty ones, some of many windows; and their results in the plain way. */
 static struct texts *make_texts(struct ner_model *model) {
   struct texts *t = calloc(1, sizeof *t);
   struct ner_err err = {0};
@@ -205,8 +205,8 @@ static void free_texts(struct texts *t) {
 
 /* ---- tests ---- */
 
-/* The host's callback forks while a lone text is split over a team. The child's run ends as cancelled,
-** its next one is right; the parent's is complete. */
+/* The host's callback forks while a lone text is split over a team. The child's run ends as
+** cancelled, its next one is right; the parent's is complete. */
 struct forker {
   pid_t pid; /* -1: not yet */
   struct ner_model *model;
@@ -261,7 +261,7 @@ static void check_all_ways(struct ner_model *model, int max_threads, const size_
   struct texts *t = make_texts(model);
   size_t entities = 0;
   for( size_t i = 0; i < N_TEXTS; i++ ) entities += t->expected[i].found.n;
-  assert_true(entities > N_TEXTS); /* or the comparison would be of nothing */
+  assert_true(entities > N_TEXTS); /* otherwise nothing would be compared */
   for( int threads = 1; threads <= max_threads; threads++ )
     for( size_t s = 0; s < n_steps; s++ ) {
       ner_pool_threads(threads);
@@ -379,7 +379,7 @@ static void test_words(void **state) {
   }
   assert_memory_equal(out[0].probs, out[1].probs,
                       7 * (size_t)model->config.n_labels * sizeof(float));
-  assert_int_equal(out[0].found.n, 0); /* words' spans would mean nothing */
+  assert_int_equal(out[0].found.n, 0); /* no spans are formed over words */
   free_outputs(out, 2);
   ner_model_unref(model);
 }
@@ -408,7 +408,7 @@ static void test_what_is_kept(void **state) {
 
 struct stopper {
   pthread_t caller;
-  int asked, limit; /* limit: the asking from which on the answer is yes */
+  int asked, limit; /* limit: from which question on the answer is yes */
 };
 static bool ask(void *arg) {
   struct stopper *s = arg;
@@ -431,7 +431,7 @@ static void test_interrupt(void **state) {
       int rc;
       ner_pool_threads(threads);
       rc = ner_pipeline_run(model, &input, 1, &first, true, &out, &cancel, &err);
-      /* Only the caller asks; now and then the workers leave it no batch to begin. */
+      /* Only the caller asks; sometimes the workers leave it no batch. */
       if( threads == 1 || s.asked > 0 ) {
         assert_int_equal(rc, NER_INTERRUPT);
         assert_int_equal(err.code, NER_INTERRUPT);
@@ -445,8 +445,9 @@ static void test_interrupt(void **state) {
   ner_pool_stop();
 }
 
-/* A text beyond a megabyte is tokenised in stretches, which nobody can tell: blanks of every kind,
-** letters of many bytes, broken UTF-8 and a word without end lie where one might be cut. */
+/* A text beyond a megabyte is tokenised in stretches, which does not change its tokens: blanks of
+** every kind, letters of several bytes, ill-formed UTF-8 and a very long word lie where it may be
+** cut. */
 static void test_stretches(void **state) {
   static const char *const pieces[] = {"Anna",
                                        "\xC3\xA9",
@@ -492,7 +493,7 @@ static void test_stretches(void **state) {
   ner_pool_stop();
 }
 
-/* A pass is given up between its layers, alone and in a team; the session is as good as before. */
+/* A pass is cancelled between its layers, alone and in a team; the session stays usable. */
 static void test_interrupt_between_layers(void **state) {
   struct tiny shape = tiny_distilbert();
   struct ner_model *model;
@@ -529,7 +530,7 @@ static void test_interrupt_between_layers(void **state) {
   ner_pool_stop();
 }
 
-/* A lone text of two windows on many threads goes in teams, window by window. */
+/* A single text of two windows on many threads is run by teams, window by window. */
 static void test_interrupt_between_teams(void **state) {
   struct ner_model *model = open_large();
   char *text = make_text(250);
@@ -563,7 +564,7 @@ static void test_damaged_weights(void **state) {
   assert_non_null(out[0].error);
   assert_non_null(strstr(out[0].error, "damaged"));
   assert_null(out[1].error);
-  /* A batch has thousands of outputs, of which next to none failed. */
+  /* A batch has thousands of outputs, and hardly any of them failed. */
   assert_true(sizeof out[0] <= 80);
   free_outputs(out, 2);
   assert_int_equal(ner_extract(model, "Anna", 4, NULL, &found, &err), NER_ERROR);
@@ -596,7 +597,7 @@ static void test_extract(void **state) {
   (void)state;
   assert_int_equal(ner_extract(model, text, strlen(text), &options, &all, &err), NER_OK);
   assert_true(all.n > 10);
-  options.threshold = (double)all.entity[all.n / 2].score; /* on the edge is in */
+  options.threshold = (double)all.entity[all.n / 2].score; /* the limit is included */
   assert_int_equal(ner_extract(model, text, strlen(text), &options, &sure, &err), NER_OK);
   for( size_t i = 0; i < all.n; i++ ) {
     const struct ner_entity *e = &all.entity[i];

@@ -30,7 +30,7 @@
 #define N_JOBS 1000
 #define MANY   64
 
-/* Each test begins as a fresh process would. */
+/* Each test begins like a fresh process. */
 static int set_up(void **state) {
   (void)state;
   ner_pool_stop();
@@ -44,7 +44,8 @@ static int tear_down(void **state) {
 }
 
 struct tally {
-  int done[N_JOBS]; /* plain on purpose: jobs are apart, and the end of a run orders them */
+  int done
+      [N_JOBS]; /* not atomic, on purpose: jobs are separate, and the end of a run orders them */
   int by_rank[MANY];
 };
 
@@ -92,7 +93,7 @@ static void test_no_jobs(void **state) {
   assert_int_equal(ner_pool_run(4, 0, mark, NULL, NULL), NER_OK);
 }
 
-/* ---- stop ---- */
+/* ---- cancel ---- */
 
 struct stopper {
   pthread_t caller;
@@ -130,11 +131,11 @@ static void test_stop(void **state) {
 
 struct relay {
   int size, seen[MANY];
-  long step[MANY]; /* plain: the barrier alone orders the accesses */
+  long step[MANY]; /* not atomic: the barrier alone orders the accesses */
   atomic_int wrong;
 };
 
-/* Each member writes its own and reads its neighbour's number, in turns. */
+/* Each member alternately writes its own number and reads its neighbour's. */
 static void relay(void *arg, struct ner_team *team, int rank) {
   struct relay *r = arg;
   int next = (rank + 1) % team->size;
@@ -165,7 +166,7 @@ static void test_team(void **state) {
   assert_int_equal(r.size, 2);
 }
 
-/* A team whose members never meet is whole all the same. */
+/* A team is complete even if its members never meet. */
 static void count_member(void *arg, struct ner_team *team, int rank) {
   (void)team, (void)rank;
   atomic_fetch_add((atomic_int *)arg, 1);
@@ -225,7 +226,7 @@ static void test_run_inside_a_run(void **state) {
   assert_int_equal(atomic_load(&alone), 20);
 }
 
-/* ---- what workers are like ---- */
+/* ---- properties of workers ---- */
 
 struct look {
   atomic_int unblocked, rounding;
@@ -346,7 +347,7 @@ static void test_resize_and_stop(void **state) {
 
 /* ---- fork ---- */
 
-/* In a child: a team of three forms and the run is right. */
+/* In a child: a team of three forms, and the results are right. */
 static int child_works(void) {
   struct tally tally = {0};
   atomic_int n = 0;
@@ -371,7 +372,8 @@ static void *keep_running(void *arg) {
   return NULL;
 }
 
-/* While another thread is at it: whoever holds the lock or the crew is gone in the child. */
+/* While another thread runs tasks: the thread that holds the lock or the task is gone in the
+** child. */
 static void test_fork(void **state) {
   atomic_bool end = false;
   pthread_t other;
@@ -392,12 +394,12 @@ static void test_fork(void **state) {
   }
   atomic_store(&end, true);
   pthread_join(other, NULL);
-  assert_int_equal(child_works(), 0); /* the parent is none the worse */
+  assert_int_equal(child_works(), 0); /* the parent is unaffected */
   alarm(0);
 }
 
-/* The host's callback forks in mid-run: the child's run ends as interrupted,
-** since the workers' share is lost; the parent's is complete. */
+/* The host's callback forks in the middle of a run: the child's run ends as interrupted,
+** because the workers' share is lost; the parent's is complete. */
 struct forker {
   pid_t pid;
   bool is_child;
@@ -461,9 +463,9 @@ static void test_fork_in_a_team(void **state) {
   assert_int_equal(wait_for(t.forker.pid), 0);
 }
 
-/* ---- a system that gives no threads ---- */
+/* ---- a system that allows few threads ---- */
 
-/* As another user than root, for whom RLIMIT_NPROC counts: `more` threads may start. */
+/* RLIMIT_NPROC does not apply to root. As another user, `more` threads may start. */
 static int few_threads(int more) {
   struct tally tally = {0};
   struct relay r = {0};

@@ -115,7 +115,8 @@ static void an_unknown_name_lists_the_known(void **state) {
   assert_null(model);
   check_fails(ner_registry_get("not/a name", NULL, &model, &err2), &err2, "no model is called");
   check_fails(ner_registry_unload("nobody", &err3), &err3, "no model is called 'nobody'");
-  check_fails(ner_registry_set_default("nobody", NULL, &err4), &err4, "no model is called 'nobody'");
+  check_fails(ner_registry_set_default("nobody", NULL, &err4), &err4,
+              "no model is called 'nobody'");
   unload("x1");
 }
 
@@ -135,9 +136,9 @@ static void an_unknown_name_of_many(void **state) {
     name[i % 5 ? 64 : 30] = 0;
     unload(name);
   }
-  check_fails(ner_registry_get("xééééééééééééééééééééééééééééééééééééééééééééééééé", NULL, &model,
-                               &err2),
-              &err2, "no model is called 'xééééééééééééééééééééééééééééééééééééééé…'; there are");
+  check_fails(
+      ner_registry_get("xééééééééééééééééééééééééééééééééééééééééééééééééé", NULL, &model, &err2),
+      &err2, "no model is called 'xééééééééééééééééééééééééééééééééééééééé…'; there are");
 }
 
 static void a_file_that_is_not_there_is_named(void **state) {
@@ -158,7 +159,7 @@ static void default_can_be_chosen_and_is_kept(void **state) {
   check_fails(ner_registry_unload("mine", &err), &err, "is the default model");
   check_ok(ner_registry_set_default("bundled", NULL, &err2), &err2);
   unload("mine");
-  assert_string_equal(a->path, PATH); /* unloaded, yet ours as long as we hold it */
+  assert_string_equal(a->path, PATH); /* unloaded, but valid as long as it is referenced */
   ner_model_unref(a);
   ner_model_unref(b);
 }
@@ -175,7 +176,7 @@ static void loading_again_replaces(void **state) {
   unload("twice");
 }
 
-/* A fresh process decides anew what the default is. */
+/* A fresh process determines the default again. */
 static int in_child(int (*fn)(void)) {
   int status = -1;
   pid_t pid = fork();
@@ -199,7 +200,7 @@ static int bad_environment(void) {
   setenv("NER_MODEL", "/no/such/model", 1);
   if( ner_registry_get(NULL, NULL, &model, &err) == NER_OK || model ) return 1;
   if( !strstr(err.msg, "NER_MODEL") || !strstr(err.msg, "/no/such/model") ) return 2;
-  /* The bundled one can still be had by name. */
+  /* The bundled one is still available by name. */
   if( ner_registry_get("bundled", NULL, &model, &err2) != NER_OK ) return 3;
   ner_model_unref(model);
   return 0;
@@ -258,7 +259,7 @@ static void *open_slowly(void *arg) {
   return NULL;
 }
 
-/* A thread that only waits for another one to open the model is interrupted all the same. */
+/* A thread that waits while another one opens the model can be interrupted, too. */
 static int waiting_is_cancelled(void) {
   atomic_int asked = 0;
   pthread_t other;
@@ -307,7 +308,7 @@ static void the_default_opens_cancellably(void **state) {
   assert_int_equal(in_child(forking_while_opening), 0);
 }
 
-/* Everything at once, from many threads; meant for the sanitizers. */
+/* Everything at once, from many threads; for the sanitizers. */
 static void *hammer(void *arg) {
   int me = (int)(intptr_t)arg;
   char name[8] = {'t', (char)('0' + me % 3), 0};

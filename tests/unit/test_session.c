@@ -1,6 +1,6 @@
 /*
-** test_session.c - sessions: which one is reused, how many are kept, and that their memory goes back
-** to the system.
+** test_session.c - sessions: which one is reused, how many are kept, and that their memory goes
+** back to the system.
 */
 #include <pthread.h>
 #include <setjmp.h>

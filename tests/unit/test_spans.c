@@ -1,8 +1,8 @@
 /*
 ** test_spans.c - labels → entities, against the reference's rules.
 **
-** A case is a row of tokens as the tokenizer would give them, with the labels
-** that have a probability, and the expected entities in writing:
+** A case is a row of tokens as the tokenizer gives them, with the labels
+** that have a probability, and the expected entities as text:
 ** "PER 0.900000 0-4, LOC ...".
 */
 #include <math.h>
@@ -33,7 +33,7 @@ static const char pieces[] =
     "##o\nNo\n##guera\nWolf\n##gang\nAngela\nMe\n##rk\n##el\nU\n.\nS\nArmy\nBank\nof\nEngland\n"
     "##kel\nin\nHello\nx\n";
 
-/* The label sets of the models there are. */
+/* The label sets of existing models. */
 static const char *const bert[] = {"O",     "B-MISC", "I-MISC", "B-PER", "I-PER",
                                    "B-ORG", "I-ORG",  "B-LOC",  "I-LOC", NULL};
 static const char *const plain[] = {"O", "MISC", "PER", "ORG", "LOC", NULL};
@@ -66,7 +66,7 @@ static void set_probs(const struct ner_model *model, float *row, const char *pro
   }
 }
 
-/* The entities of the tokens, in writing. */
+/* The entities of the tokens, as text. */
 static const char *written(const char *const *labels, const struct tok *tok, size_t n_tok,
                            enum ner_aggregation aggregation, double threshold) {
   static char text[2000];
@@ -252,7 +252,7 @@ static void test_numbered_labels_give_everything(void **state) {
   CHECK_ALL(numbered, tok, "LABEL_0 0.900000 0-2, LABEL_1 0.700000 3-8, LABEL_0 0.700000 9-11");
 }
 
-/* Joined by what follows B- or I-, shown without all before the first dash. */
+/* Joined by what follows B- or I-, named by what follows the first dash. */
 static void test_odd_labels(void **state) {
   static const struct tok tok[] = {{"in", 0, 2, "E-PER .9"},
                                    {"En", 3, 5, "I-PER .8"},
@@ -327,7 +327,7 @@ static void test_strict_begins_with_b(void **state) {
   CHECK(bert, sure, STRICT, "PER 0.450000 0-7");
 }
 
-/* What comes after speaks for what went before; a word's first piece speaks for it. */
+/* Later words influence earlier ones; a word is represented by its first piece. */
 static void test_strict_looks_ahead(void **state) {
   static const struct tok tok[] = {{"Wolf", 0, 4, "B-LOC .6 B-PER .4"},
                                    {"##gang", 4, 8, "I-LOC .9"},
@@ -338,8 +338,8 @@ static void test_strict_looks_ahead(void **state) {
   CHECK(bert, tok, STRICT, "PER 0.650000 0-13");
 }
 
-/* Neighbours of one kind are two entities where a B- says so; labels that have no
-** B- are free; no tokens, no entities. */
+/* Neighbours of one type are two entities where the second begins with B-; labels that have no
+** B- are unconstrained; no tokens, no entities. */
 static void test_strict_is_first_otherwise(void **state) {
   static const struct tok two[] = {{"Angela", 0, 6, "B-PER .9"}, {"En", 7, 9, "B-PER .8"}};
   static const struct tok free[] = {{"in", 0, 2, "O .9"}, {"UN", 3, 5, "ORG .8 O .2"}};

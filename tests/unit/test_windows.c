@@ -1,6 +1,6 @@
 /*
-** test_windows.c - windows over a long text: they cover it, keep each token where it has most context,
-** and are cut at blanks or between words.
+** test_windows.c - windows over a long text: they cover it, keep each token where it has most
+** context, and are cut at blanks or between words.
 */
 #include <setjmp.h>
 #include <stdarg.h>
