@@ -207,7 +207,7 @@ fuzz-deps: deps
 
 ## format   lay the sources out as .clang-format says
 format:
-	clang-format -i sqlite-ner.c src/*/*.c src/*/*.h include/*.h tests/*.c tests/*.h tests/unit/*.c tests/fuzz/*.c tests/fuzz/*.h tests/bench/*.c tests/bench/*.h
+	clang-format -i sqlite-ner.c src/*/*.c src/*/*.h include/*.h tests/*.c tests/*.h tests/unit/*.c tests/c/*.c tests/fuzz/*.c tests/fuzz/*.h tests/bench/*.c tests/bench/*.h
 
 ## install  copy the extension, library, header and ner.pc: make install PREFIX=/usr/local
 install: lib

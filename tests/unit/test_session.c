@@ -109,7 +109,7 @@ static long resident_kb(void) {
 static void the_system_has_it_back(void **state) {
   struct ner_model *model = open_tiny();
   struct ner_session *session[MANY];
-  long before, during, after;
+  long before = -1, during, after;
   for( int i = 0; i < MANY; i++ ) {
     session[i] = acquire(model);
     if( i == 0 ) before = resident_kb();
