@@ -36,8 +36,8 @@ cat <<EOF
 #define _GNU_SOURCE
 #endif
 #define NER_AMALGAMATION
-${1:+#define NER_COMMIT "$1"}
 EOF
+[ -z "${1:-}" ] || echo "#define NER_COMMIT \"$1\""
 
 exec awk '
   # Where an #include "name" in a file of folder `dir` leads; "": not one of ours.
