@@ -5,13 +5,15 @@
 **               [-n LINES] [-d IDS] [-r ROUNDS] [-s]
 **   build/bench -q ...                      ner_query() beside packed batches (tables.c)
 **   build/bench -w query|enrich -n ROWS ... memory while so many rows go by
+**   build/bench -w growth -n ROWS ...       cost of 1 to ROWS rows and of texts of 100 to 10·ROWS bytes
 **   build/bench -w interrupts -n BYTES [-x WHAT] ...  how soon they are felt
 **
 ** Every shape "B x T" is B texts of T tokens ([CLS] and [SEP] counted), made of words that are one
 ** piece each; "sentences" are 512 such texts of 4 to 48 tokens, 26 in the mean, in no order. A
 ** text goes the whole way: tokenizer, encoder, softmax, spans. With -f the lines of a file are a
 ** further row, in batches of 1024. -x runs one row alone, -d writes the token ids of the last row
-** to a file, a text a line, for a peer; -s prints "shape median best" alone, for scripts.
+** to a file, a text a line, for a peer; -s prints "shape median best" alone (-q: "ner_query
+** texts rows/s"), for scripts.
 */
 #include "bench.h"
 
@@ -210,16 +212,21 @@ static void run_tables(const char *path, enum ner_precision precision, const cha
   struct ner_model *model = NULL;
   if( path && ner_registry_load(name, path, precision, NULL, &err) ) bench_die("model", err.msg);
   if( ner_registry_get(name, NULL, &model, &err) ) bench_die("model", err.msg);
-  if( of && strcmp(of, "interrupts") == 0 ) {
+  if( of && strcmp(of, "growth") == 0 ) {
+    printf("model %s, %s, %d thread(s)\n", model->path, ner_precision_name(model->precision),
+           ner_pool_threads(0));
+    bench_growth(model, name, lines, lines * 10);
+  } else if( of && strcmp(of, "interrupts") == 0 ) {
     bench_interrupts(name, lines, only);
   } else if( of ) {
     bench_memory(name, lines, strcmp(of, "enrich") == 0);
   } else {
     struct texts t = file ? read_lines(file, lines) : sentences(model, lines < 3000 ? lines : 3000);
-    printf("model %s, %s, %d thread(s): ", model->path, ner_precision_name(model->precision),
-           ner_pool_threads(0));
+    if( !bench.terse )
+      printf("model %s, %s, %d thread(s): ", model->path, ner_precision_name(model->precision),
+             ner_pool_threads(0));
     fflush(stdout);
-    bench_query(model, name, t.input, t.n, rounds);
+    bench_query(model, name, t.input, t.n, rounds, bench.terse);
     texts_free(&t);
   }
   ner_model_unref(model);

@@ -20,7 +20,7 @@
 #include "engine/registry.h"
 #include "sql/sql.h"
 
-static sqlite3 *open_db(const char *path) {
+sqlite3 *bench_open(const char *path) {
   sqlite3 *db = NULL;
   char *message = NULL;
   if( sqlite3_open(path, &db) != SQLITE_OK ) bench_die(path, sqlite3_errmsg(db));
@@ -29,7 +29,7 @@ static sqlite3 *open_db(const char *path) {
 }
 
 /* Runs it to its end: the last value of the last row's first column. */
-static sqlite3_int64 run_sql(sqlite3 *db, const char *sql) {
+long long bench_sql(sqlite3 *db, const char *sql) {
   sqlite3_stmt *statement = NULL;
   sqlite3_int64 value = 0;
   int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
@@ -46,8 +46,8 @@ static sqlite3_int64 run_sql(sqlite3 *db, const char *sql) {
 static size_t keep_different(sqlite3 *db, struct ner_input *inputs, size_t n) {
   sqlite3_stmt *insert = NULL;
   size_t kept = 0;
-  run_sql(db, "CREATE TABLE docs(id INTEGER PRIMARY KEY, body TEXT UNIQUE)");
-  run_sql(db, "BEGIN");
+  bench_sql(db, "CREATE TABLE docs(id INTEGER PRIMARY KEY, body TEXT UNIQUE)");
+  bench_sql(db, "BEGIN");
   sqlite3_prepare_v2(db, "INSERT OR IGNORE INTO docs(body) VALUES(?)", -1, &insert, NULL);
   for( size_t i = 0; i < n; i++ ) {
     sqlite3_bind_text64(insert, 1, inputs[i].utf8, inputs[i].n_bytes, SQLITE_STATIC, SQLITE_UTF8);
@@ -60,7 +60,7 @@ static size_t keep_different(sqlite3 *db, struct ner_input *inputs, size_t n) {
     }
   }
   sqlite3_finalize(insert);
-  run_sql(db, "COMMIT");
+  bench_sql(db, "COMMIT");
   return kept;
 }
 
@@ -70,9 +70,10 @@ static int by_value(const void *a, const void *b) {
 }
 
 void bench_query(struct ner_model *model, const char *name, struct ner_input *inputs, size_t n,
-                 int rounds) {
-  sqlite3 *db = open_db(":memory:");
-  double *ratio = calloc((size_t)rounds, sizeof *ratio), best_packed = 0, best_query = 0;
+                 int rounds, bool terse) {
+  sqlite3 *db = bench_open(":memory:");
+  double *ratio = calloc((size_t)rounds, sizeof *ratio), best_packed = 0, best_query = 0,
+         best_rows = 0;
   char *sql = sqlite3_mprintf("SELECT count(*), sum(length(entity)), sum(key), max(error) FROM"
                               " ner_query('SELECT id, body FROM docs ORDER BY id', %Q)",
                               name);
@@ -86,14 +87,17 @@ void bench_query(struct ner_model *model, const char *name, struct ner_input *in
       tokens += bench_run(model, inputs + i, n - i < 1024 ? n - i : 1024);
     packed = (double)tokens / (bench_seconds() - start);
     start = bench_seconds();
-    run_sql(db, sql);
+    bench_sql(db, sql);
     query = (double)tokens / (bench_seconds() - start);
     ratio[r] = query / packed;
     if( packed > best_packed ) best_packed = packed;
-    if( query > best_query ) best_query = query;
+    if( query > best_query ) best_query = query, best_rows = query / (double)tokens * (double)n;
   }
   qsort(ratio, (size_t)rounds, sizeof *ratio, by_value);
-  printf("%zu texts, best tokens/s: packed %.0f, ner_query %.0f; ratio, median of %d: %.3f"
+  if( terse )
+    printf("ner_query %zu %.1f\n", n, best_rows);
+  else
+    printf("%zu texts, best tokens/s: packed %.0f, ner_query %.0f; ratio, median of %d: %.3f"
          " (%.3f to %.3f)\n",
          n, best_packed, best_query, rounds, ratio[rounds / 2], ratio[0], ratio[rounds - 1]);
   free(ratio);
@@ -119,20 +123,20 @@ void bench_memory(const char *name, size_t n_rows, bool enrich) {
   sqlite3_int64 n;
   if( file < 0 ) bench_die(path, "cannot be made");
   close(file);
-  db = open_db(path);
-  run_sql(db, "CREATE TABLE docs(id INTEGER PRIMARY KEY, body)");
+  db = bench_open(path);
+  bench_sql(db, "CREATE TABLE docs(id INTEGER PRIMARY KEY, body)");
   sql = sqlite3_mprintf("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
                         " WHERE i < %lld) INSERT INTO docs SELECT i, 'Angela met ' || i || ' people"
                         " of Reuters in Berlin' FROM c",
                         (long long)n_rows);
-  run_sql(db, sql);
+  bench_sql(db, sql);
   sqlite3_free(sql);
   before_mb = memory_mb();
   start = bench_seconds();
   sql = sqlite3_mprintf(enrich ? "SELECT entities FROM ner_enrich('docs', 'body', %Q)"
                                : "SELECT count(*) FROM ner_query('SELECT id, body FROM docs', %Q)",
                         name);
-  n = run_sql(db, sql);
+  n = bench_sql(db, sql);
   printf("%-10s %8zu rows %8lld entities %8.0f rows/s   peak memory %.1f MB (%.1f before)\n",
          enrich ? "ner_enrich" : "ner_query", n_rows, (long long)n,
          (double)n_rows / (bench_seconds() - start), memory_mb(), before_mb);
@@ -164,7 +168,7 @@ static void measure_interrupts(sqlite3 *db, const char *what, const char *sql) {
   sqlite3_stmt *statement = NULL;
   double late[MOMENTS], start = bench_seconds(), whole;
   int n = 0;
-  run_sql(db, sql);
+  bench_sql(db, sql);
   whole = bench_seconds() - start;
   if( sqlite3_prepare_v2(db, sql, -1, &statement, NULL) ) bench_die(sql, sqlite3_errmsg(db));
   for( int i = 0; i < MOMENTS; i++ ) {
@@ -172,7 +176,7 @@ static void measure_interrupts(sqlite3 *db, const char *what, const char *sql) {
     pthread_t thread;
     int rc;
     if( strstr(sql, "ner_enrich") ) /* all is due again */
-      run_sql(db, "UPDATE docs SET body = body || '.'");
+      bench_sql(db, "UPDATE docs SET body = body || '.'");
     if( pthread_create(&thread, NULL, interrupt, &interrupter) ) bench_die("thread", "no more");
     while( (rc = sqlite3_step(statement)) == SQLITE_ROW ) {}
     start = bench_seconds();
@@ -201,20 +205,20 @@ void bench_interrupts(const char *name, size_t n_bytes, const char *only) {
       {"ner_query", "SELECT count(*) FROM ner_query('SELECT id, body FROM docs', %Q)"},
       {"ner_enrich", "SELECT count(*) FROM ner_enrich('docs', 'body', %Q)"},
   };
-  sqlite3 *db = open_db(":memory:");
+  sqlite3 *db = bench_open(":memory:");
   char *sql = sqlite3_mprintf("CREATE TABLE long AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL"
                               " SELECT i + 1 FROM c WHERE i < %d), w(text) AS (SELECT group_concat("
                               "'Angela met ' || i || ' people of Reuters in Berlin', ' ') FROM c)"
                               " SELECT text, '[\"' || replace(text, ' ', '\",\"') || '\"]' AS words"
                               " FROM w",
                               (int)(n_bytes / 44));
-  run_sql(db, sql);
+  bench_sql(db, sql);
   sqlite3_free(sql);
   sql = sqlite3_mprintf("CREATE TABLE docs AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
                         " FROM c WHERE i < %d) SELECT i AS id, 'Angela met ' || i || ' people of"
                         " Reuters in Berlin' AS body FROM c",
                         (int)(n_bytes / 44));
-  run_sql(db, sql);
+  bench_sql(db, sql);
   sqlite3_free(sql);
   printf("%zu bytes of text, or as many in a table\n", n_bytes);
   for( size_t i = 0; i < sizeof queries / sizeof *queries; i++ ) {
