@@ -1,11 +1,11 @@
 /*
-** host.c - the library as a guest: a program that has its own signals, locale, floating-point
-** modes, files and threads finds them as they were. Also what a long life does: loading, opening
-** and closing by the thousand without growth.
+** host.c - the library in a program that has its own signals, locale, floating-point modes, files
+** and threads: all are left as they were. Also a long life: loading, opening and closing thousands
+** of times without growth.
 **
 **     build/tests/test_host [EXTENSION [TESTS]]     TESTS: a pattern such as '*thousand'
 **
-** It loads the built extension as any program does, and knows nothing else of the library. Linked
+** It loads the built extension as any program does, and uses nothing else of the library. Linked
 ** with the system's SQLite, or (tests/sh/sqlite_versions.sh) with one compiled in. HOST_CYCLES is
 ** the percentage of 1 000 connections and 10 000 models that it goes through.
 */
@@ -38,7 +38,7 @@
 #define TINY  "tests/golden/models/distil-cased"
 #define OTHER "tests/golden/models/bert-plain"
 
-/* A sanitizer's allocator keeps what is freed for a while. */
+/* A sanitizer's allocator keeps freed memory for a while. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define UNDER_SANITIZER true
 #else
@@ -69,7 +69,7 @@ static void run_badly(sqlite3 *db, const char *sql) {
   if( sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ) fail_msg("%s works", sql);
 }
 
-/* ---- what is the host's ---- */
+/* ---- the host's state ---- */
 
 struct host {
   uint32_t mxcsr, rounding;
@@ -113,7 +113,7 @@ static void look(struct host *host) {
 #if defined(__x86_64__)
   __asm__ volatile("stmxcsr %0" : "=m"(host->mxcsr));
   __asm__ volatile("fnstcw %0" : "=m"(host->x87));
-  host->mxcsr &= ~0x3fu; /* the flags that say what happened, as any arithmetic sets them */
+  host->mxcsr &= ~0x3fu; /* exception flags, which any arithmetic sets */
 #endif
   host->rounding = (uint32_t)fegetround();
   for( int i = 1; i <= 64; i++ ) sigaction(i, NULL, &host->action[i]);
@@ -125,7 +125,7 @@ static void look(struct host *host) {
   host->umask = umask(0);
   umask(host->umask);
   *(void **)&blas = dlsym(RTLD_DEFAULT, "openblas_get_num_threads");
-  if( !blas ) { /* the extension brought it, for itself alone */
+  if( !blas ) { /* the extension has brought it */
     void *lib = dlopen("libopenblas.so.0", RTLD_LAZY | RTLD_NOLOAD);
     if( lib ) *(void **)&blas = dlsym(lib, "openblas_get_num_threads");
     if( lib ) dlclose(lib);
@@ -163,7 +163,7 @@ static void same(const struct host *a, const struct host *b) {
   assert_int_equal(a->priority, b->priority);
 }
 
-/* ---- all that the library does ---- */
+/* ---- everything the library does ---- */
 
 static void do_all(bool with_files) {
   char sql[1000], path[400];
@@ -179,7 +179,7 @@ static void do_all(bool with_files) {
   run(db, "SELECT * FROM ner_query('SELECT rowid, body FROM docs')");
   run(db, "SELECT * FROM ner_query('SELECT rowid, body FROM docs', 'other') LIMIT 3");
   run(db, "SELECT count(*) FROM ner WHERE text IN (SELECT body FROM docs)");
-  run(db, "SELECT ner_json(group_concat(body, ' ')) FROM docs"); /* long: a team */
+  run(db, "SELECT ner_json(group_concat(body, ' ')) FROM docs"); /* long: split over threads */
   run(db, "SELECT * FROM ner_enrich('docs', 'body'); DELETE FROM docs; SELECT * FROM"
           " ner_enrich('docs', 'body')");
   run(db, "SELECT * FROM ner_models; SELECT ner_debug()");
@@ -203,7 +203,7 @@ static void do_all(bool with_files) {
 
 static void on_signal(int signal) {}
 
-/* Everything of the host's at an unusual setting, which a guest must bear and keep. */
+/* All of the host's settings have unusual values, which the library must bear and keep. */
 static void settings_stay(void **state) {
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   struct host before, after;
@@ -216,7 +216,7 @@ static void settings_stay(void **state) {
   pthread_sigmask(SIG_BLOCK, &some, NULL);
   setlocale(LC_ALL, "");
   umask(027);
-  do_all(true); /* what is opened once stays: none of it may be the host's */
+  do_all(true); /* files that are opened once and stay open are opened here */
   for( int mode = 0; mode < 2; mode++ ) {
     if( mode ) fesetround(FE_UPWARD);
     look(&before);
@@ -239,7 +239,7 @@ static int n_threads(void) {
   return n;
 }
 
-/* Even the first load leaves things as they are, and it is the first test to run. */
+/* The first load changes nothing; this must be the first test. */
 static void loading_changes_nothing(void **state) {
   struct host before, after;
   sqlite3 *db = NULL;
@@ -250,7 +250,7 @@ static void loading_changes_nothing(void **state) {
   look(&before);
   if( sqlite3_load_extension(db, extension, NULL, &message) ) fail_msg("%s", message);
   look(&after);
-  assert_int_equal(n_threads(), threads); /* those of ours start with the first text */
+  assert_int_equal(n_threads(), threads); /* the pool starts with the first text */
   same(&before, &after);
   run(db, "SELECT * FROM ner('My name is Wolfgang and I live in Berlin')");
   assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -261,7 +261,7 @@ static void loading_changes_nothing(void **state) {
   free_look(&after);
 }
 
-/* A full set of signals that our threads leave to the host. */
+/* Our threads block all signals: the host's threads handle them. */
 static atomic_long handled_elsewhere, handled;
 static pid_t main_thread;
 static void note_thread(int signal) {
@@ -281,7 +281,7 @@ static void *keep_sending(void *unused) {
   return NULL;
 }
 
-/* Threads of the process whose mask is not full, by /proc. */
+/* The number of the process's threads that do not block all signals, from /proc. */
 static int open_to_signals(void) {
   DIR *d = opendir("/proc/self/task");
   struct dirent *entry;
@@ -352,7 +352,7 @@ static long resident_kb(void) {
   return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-/* No growth: after some cycles to warm up, ever the same amount. */
+/* After some cycles to warm up, memory must not grow. */
 static void no_growth(void (*cycle)(void *), void *arg, int n) {
   size_t bytes;
   long kb;
@@ -391,7 +391,7 @@ static void connections_by_the_thousand(void **state) {
   sqlite3_close(db);
 }
 
-/* Files, too, are given back: the same after each cycle. */
+/* No cycle leaves a file open. */
 static void files_are_closed(void **state) {
   char *before = NULL, *after = NULL;
   list_files(&before);
@@ -421,9 +421,8 @@ int main(int argc, char **argv) {
   static char path[300];
   int rc;
 #ifdef __GLIBC__
-  /* What a thread frees malloc() keeps for it and counts as in use, in each run another few KB:
-  ** growth that is neither ours nor SQLite's. Without that hoard not a byte is left. It is only
-  ** asked at the start of a program. */
+  /* malloc() keeps a cache of freed memory for each thread and counts it as in use: some KB of
+  ** growth that are neither ours nor SQLite's. It can only be turned off when a program starts. */
   if( !getenv("GLIBC_TUNABLES") && !getenv("HOST_OTHER_MALLOC") ) {
     setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1);
     execv("/proc/self/exe", argv);

@@ -5,7 +5,7 @@
 **         'Ada & I' -> '<span class="ner" ...><mark class="ner-per" ...>Ada</mark> &amp; I</span>'
 **
 ** The result is ASCII alone (everything else as &#...;), so it reads the same whatever charset the
-** page around it declares or forgets to declare. Each mark brings its own foreground and
+** page around it declares, or if it declares none. Each mark brings its own foreground and
 ** background, so it is legible on light and dark pages alike.
 */
 #include "sql/sql.h"

@@ -1,5 +1,5 @@
 /*
-** hash.c - a hash of bytes that nobody can foresee; see sql/sql.h.
+** hash.c - a hash of bytes that cannot be foreseen; see sql/sql.h.
 **
 ** SipHash-1-3 (Aumasson, Bernstein: SipHash, a fast short-input PRF) under a random key of the
 ** process. Texts come from anywhere: with a hash that can be computed in advance they could be

@@ -168,7 +168,7 @@ int32_t ner_sql_best_label(const float *probs, int32_t n_labels);
 
 /* ---- hashing (sql/hash.c) ---- */
 
-/* 64 bits that nobody outside this process can foresee: SipHash-1-3 under a key of the process. */
+/* 64 bits that cannot be foreseen outside this process: SipHash-1-3 under a key of the process. */
 uint64_t ner_sql_hash(const void *bytes, size_t n_bytes);
 
 /* ---- table-valued functions (sql/table.c) ---- */

@@ -222,8 +222,8 @@ static void a_paused_call_is_no_excuse(void **state) {
   close_db(db);
 }
 
-/* sqlite3_prepare() of old keeps no text in some versions: then there is no telling. */
-static void old_statements_are_judged_alike(void **state) {
+/* The legacy sqlite3_prepare() keeps no text in some versions; then no call is allowed. */
+static void old_statements_are_treated_alike(void **state) {
   sqlite3 *db;
   sqlite3_stmt *statement;
   int rc;
@@ -338,7 +338,7 @@ int main(void) {
       cmocka_unit_test(calls_are_found),
       cmocka_unit_test(a_constraint_gets_no_call),
       cmocka_unit_test(a_paused_call_is_no_excuse),
-      cmocka_unit_test(old_statements_are_judged_alike),
+      cmocka_unit_test(old_statements_are_treated_alike),
       cmocka_unit_test(own_calls_work),
       cmocka_unit_test(a_call_in_a_string_is_none),
   };

@@ -1,7 +1,6 @@
 /*
 ** test_query.c - many texts in one statement: ner_query(), text IN (...), joins. Their rows are
-** those of ner() one by one, whatever is labelled with what, prefetch, and on however many
-** threads.
+** those of ner() text by text, whatever the batches, the prefetching and the number of threads.
 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,14 +18,15 @@ static unsigned roll(unsigned n) {
   return (seed >> 8) % n;
 }
 
-/* ---- the same, one by one ---- */
+/* ---- the same rows as text by text ---- */
 
-/* All that may be met: doubles, NULL, nothing, numbers and what looks like them, texts of several
-** windows, ill-formed UTF-8. */
+/* All kinds of values: duplicates, NULL, empty texts, numbers and texts that look like them, texts
+** of several windows, ill-formed UTF-8. */
 static void make_texts(sqlite3 *db, int n) {
-  static const char *const words[] = {"Angela", "met",   "Reuters", "in",       "Berlin", ",",
-                                      "Rome",   "\xC3\xA9t\xC3\xA9", "42",      "\xF0\x9F\x98\x80",
-                                      "\xFF",   "[SEP]", "O'Neill", "unusually"};
+  static const char *const words[] = {
+      "Angela", "met",   "Reuters",           "in",       "Berlin",
+      ",",      "Rome",  "\xC3\xA9t\xC3\xA9", "42",       "\xF0\x9F\x98\x80",
+      "\xFF",   "[SEP]", "O'Neill",           "unusually"};
   static const char *const odd[] = {"", "007", "1e3", " ", "1984", "0.50", "Berlin", "NULL"};
   sqlite3_stmt *insert;
   do_sql(db, "CREATE TABLE docs(id INTEGER PRIMARY KEY, body); CREATE INDEX by_body ON docs(body);"
@@ -54,7 +54,7 @@ static void make_texts(sqlite3 *db, int n) {
   sqlite3_finalize(insert);
 }
 
-/* Fills `one`: a statement for each text. */
+/* Fills the table `one`, with a statement for each text. */
 static void label_one_by_one(sqlite3 *db, const char *options, const char *where) {
   sqlite3_stmt *read, *write;
   char *sql = sqlite3_mprintf("INSERT INTO one SELECT ?1, entity, label, score, start, \"end\""
@@ -75,15 +75,16 @@ static void label_one_by_one(sqlite3 *db, const char *options, const char *where
   do_sql(db, "COMMIT");
 }
 
-/* Is what `sql` gives (id, entity, label, score, start, end) the same, each as many times? */
+/* Checks that `sql` gives the rows of `one` (id, entity, label, score, start, end), each as
+** often. */
 static void check_same(sqlite3 *db, const char *sql) {
-  char *all = sqlite3_mprintf(
-      "WITH other(id, entity, label, score, start, end) AS (%s),"
-      " a AS (SELECT *, count(*) FROM one GROUP BY 1, 2, 3, 4, 5, 6),"
-      " b AS (SELECT *, count(*) FROM other GROUP BY 1, 2, 3, 4, 5, 6)"
-      " SELECT (SELECT count(*) FROM (SELECT * FROM a EXCEPT SELECT * FROM b)),"
-      " (SELECT count(*) FROM (SELECT * FROM b EXCEPT SELECT * FROM a))",
-      sql);
+  char *all =
+      sqlite3_mprintf("WITH other(id, entity, label, score, start, end) AS (%s),"
+                      " a AS (SELECT *, count(*) FROM one GROUP BY 1, 2, 3, 4, 5, 6),"
+                      " b AS (SELECT *, count(*) FROM other GROUP BY 1, 2, 3, 4, 5, 6)"
+                      " SELECT (SELECT count(*) FROM (SELECT * FROM a EXCEPT SELECT * FROM b)),"
+                      " (SELECT count(*) FROM (SELECT * FROM b EXCEPT SELECT * FROM a))",
+                      sql);
   check(db, all, "0|0;");
   sqlite3_free(all);
 }
@@ -104,7 +105,7 @@ static void many_are_as_one_by_one(void **state) {
       " WHERE %s",
       "SELECT key, entity, label, score, start, end FROM"
       " ner_query('SELECT id, body FROM docs ORDER BY body, id DESC'%s) WHERE %s",
-      /* Values in lists are given once each, so that the rows are met again by the join. */
+      /* A list has each value once; the join finds all its rows again. */
       "SELECT d.id, n.entity, n.label, n.score, n.start, n.end FROM ner AS n JOIN docs AS d ON"
       " d.body = n.text%s WHERE n.text IN (SELECT body FROM docs) AND (%s)",
       "SELECT d.id, n.entity, n.label, n.score, n.start, n.end FROM docs AS d CROSS JOIN ner AS n"
@@ -121,8 +122,9 @@ static void many_are_as_one_by_one(void **state) {
     for( size_t w = 0; w < sizeof ways / sizeof *ways; w++ ) {
       char *sql, *in = NULL;
       if( w >= 3 ) /* as constraints */
-        in = strstr(options, "average") ? sqlite3_mprintf(
-                 " AND n.model = 'tiny' AND n.aggregation = 'average' AND n.threshold = 0.2")
+        in = strstr(options, "average")
+                 ? sqlite3_mprintf(
+                       " AND n.model = 'tiny' AND n.aggregation = 'average' AND n.threshold = 0.2")
              : strstr(options, "other")  ? sqlite3_mprintf(" AND n.model = 'other'")
              : strstr(options, "simple") ? sqlite3_mprintf(" AND n.aggregation = 'simple'")
              : strstr(options, "max")    ? sqlite3_mprintf(" AND n.aggregation = 'max'")
@@ -139,8 +141,9 @@ static void many_are_as_one_by_one(void **state) {
 
 static void lists_keep_their_values(void **state) {
   sqlite3 *db = open_db(":memory:");
-  check(db, "SELECT text, group_concat(token, '') FROM ner_tokens WHERE text IN ('007', '1.50', 7)"
-            " GROUP BY text ORDER BY typeof(text), 1",
+  check(db,
+        "SELECT text, group_concat(token, '') FROM ner_tokens WHERE text IN ('007', '1.50', 7)"
+        " GROUP BY text ORDER BY typeof(text), 1",
         "7|7;007|0##0##7;1.50|1.5##0;");
   close_db(db);
 }
@@ -148,18 +151,19 @@ static void lists_keep_their_values(void **state) {
 static void equal_texts_are_labelled_once(void **state) {
   sqlite3 *db = open_db(":memory:");
   sqlite3_stmt *statement;
-  check(db, "SELECT count(*) FROM ner_query('VALUES(1, ''Rome''), (2, ''Rome''), (3, ''Rome'')')"
-            " GROUP BY entity, score",
+  check(db,
+        "SELECT count(*) FROM ner_query('VALUES(1, ''Rome''), (2, ''Rome''), (3, ''Rome'')')"
+        " GROUP BY entity, score",
         "3;");
-  /* Were each labelled by itself, this would take minutes. */
-  assert_int_equal(
-      sqlite3_prepare_v2(db,
-                         "SELECT count(*) FROM ner_query('WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL"
-                         " SELECT i + 1 FROM c WHERE i < 20000)"
-                         " SELECT i, ''Angela Merkel met Peter Hansen of Reuters in Berlin'' FROM c',"
-                         " 'bundled')",
-                         -1, &statement, NULL),
-      SQLITE_OK);
+  /* If each text were labelled by itself, this would take minutes. */
+  assert_int_equal(sqlite3_prepare_v2(
+                       db,
+                       "SELECT count(*) FROM ner_query('WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL"
+                       " SELECT i + 1 FROM c WHERE i < 20000)"
+                       " SELECT i, ''Angela Merkel met Peter Hansen of Reuters in Berlin'' FROM c',"
+                       " 'bundled')",
+                       -1, &statement, NULL),
+                   SQLITE_OK);
   assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
   assert_int_equal(sqlite3_column_int(statement, 0) % 20000, 0);
   assert_true(sqlite3_column_int(statement, 0) > 0);
@@ -186,14 +190,14 @@ static sqlite3 *open_counted(int n_docs) {
 
 #define COUNTED "SELECT * FROM ner_query('SELECT counted(id), body FROM docs')"
 
-static void a_limit_is_made_use_of(void **state) {
+static void a_limit_is_used(void **state) {
   sqlite3 *db = open_counted(5000);
   sqlite3_stmt *statement;
   int with_limit, all;
   do_sql(db, COUNTED " LIMIT 3");
   assert_in_range(n_read, 1, 40);
   n_read = 0;
-  do_sql(db, COUNTED " WHERE label = 'nothing'"); /* no need to look */
+  do_sql(db, COUNTED " WHERE label = 'nothing'"); /* the model has no such label */
   assert_int_equal(n_read, 0);
   do_sql(db, COUNTED " LIMIT 250 OFFSET 150");
   with_limit = n_read;
@@ -201,7 +205,7 @@ static void a_limit_is_made_use_of(void **state) {
   assert_int_equal(sqlite3_prepare_v2(db, COUNTED, -1, &statement, NULL), SQLITE_OK);
   for( int i = 0; i < 400; i++ ) assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
   sqlite3_finalize(statement);
-  /* Without one, more is read prefetch. */
+  /* Without a LIMIT rows are prefetched. */
   assert_true(with_limit < n_read);
   n_read = 0;
   do_sql(db, COUNTED " LIMIT -1");
@@ -210,7 +214,7 @@ static void a_limit_is_made_use_of(void **state) {
   close_db(db);
 }
 
-static void the_next_batch_is_read_ahead(void **state) {
+static void the_next_batch_is_prefetched(void **state) {
   sqlite3 *db = open_counted(5000);
   sqlite3_stmt *statement;
   int key = 0, lead = 0, rows = 0;
@@ -219,7 +223,7 @@ static void the_next_batch_is_read_ahead(void **state) {
     assert_true(sqlite3_column_int(statement, 0) >= key); /* in the query's order */
     key = sqlite3_column_int(statement, 0);
     if( n_read < 5000 && n_read - key > lead ) lead = n_read - key;
-    if( rows++ == 0 ) assert_in_range(n_read, 1, 40); /* the first come soon */
+    if( rows++ == 0 ) assert_in_range(n_read, 1, 40); /* the first batch is small */
   }
   sqlite3_finalize(statement);
   assert_int_equal(key, 5000);
@@ -228,7 +232,7 @@ static void the_next_batch_is_read_ahead(void **state) {
   close_db(db);
 }
 
-/* ---- what goes wrong half way ---- */
+/* ---- failures half way ---- */
 
 static void what_comes_before_a_failure_is_given(void **state) {
   sqlite3 *db = open_counted(4000);
@@ -238,8 +242,9 @@ static void what_comes_before_a_failure_is_given(void **state) {
   sqlite3_stmt *statement;
   sqlite3_int64 n = 0, sum = 0;
   int rc;
-  sqlite3_prepare_v2(db, "SELECT start FROM ner_query('SELECT id, CASE WHEN id = 3777 THEN"
-                         " json(''{'') ELSE body END FROM docs')",
+  sqlite3_prepare_v2(db,
+                     "SELECT start FROM ner_query('SELECT id, CASE WHEN id = 3777 THEN"
+                     " json(''{'') ELSE body END FROM docs')",
                      -1, &statement, NULL);
   while( (rc = sqlite3_step(statement)) == SQLITE_ROW )
     n++, sum += sqlite3_column_int64(statement, 0);
@@ -249,10 +254,11 @@ static void what_comes_before_a_failure_is_given(void **state) {
   assert_string_equal(found, before);
   sqlite3_finalize(statement);
   sqlite3_free(before);
-  /* A text that cannot be labelled is no failure of the others'. */
+  /* A text that cannot be labelled does not spoil the others. */
   do_sql(db, "UPDATE docs SET body = x'00' WHERE id % 1000 = 7");
-  check(db, "SELECT group_concat(key), count(DISTINCT error) FROM"
-            " ner_query('SELECT id, body FROM docs') WHERE error IS NOT NULL",
+  check(db,
+        "SELECT group_concat(key), count(DISTINCT error) FROM"
+        " ner_query('SELECT id, body FROM docs') WHERE error IS NOT NULL",
         "7,1007,2007,3007|1;");
   close_db(db);
 }
@@ -262,8 +268,8 @@ static void it_can_be_left_at_any_moment(void **state) {
   seed = 5;
   for( int i = 0; i < 60; i++ ) {
     sqlite3_stmt *statement;
-    sqlite3_prepare_v2(db, i % 2 ? COUNTED
-                                 : "SELECT * FROM ner WHERE text IN (SELECT body FROM docs)",
+    sqlite3_prepare_v2(db,
+                       i % 2 ? COUNTED : "SELECT * FROM ner WHERE text IN (SELECT body FROM docs)",
                        -1, &statement, NULL);
     for( unsigned steps = roll(1 + (unsigned)i * 40); steps > 0; steps-- )
       assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
@@ -315,7 +321,8 @@ static void progress_handlers_are_obeyed(void **state) {
   close_db(db);
 }
 
-/* A child must neither hang on a thread it has not, nor touch what that was working on. */
+/* A child must neither wait for a thread that it lacks, nor use the batch that the thread worked
+** on. */
 static void a_forked_child_is_told(void **state) {
   sqlite3 *db = open_counted(20000);
   sqlite3_stmt *statement;
@@ -341,22 +348,25 @@ static void a_forked_child_is_told(void **state) {
   close_db(db);
 }
 
-/* ---- in company ---- */
+/* ---- several statements and connections ---- */
 
 static void several_at_once(void **state) {
   sqlite3 *db = open_counted(600);
-  check(db, "SELECT count(*), sum(a.key <> b.key OR a.entity <> b.entity) FROM"
-            " (SELECT row_number() OVER () AS i, * FROM ner_query('SELECT id, body FROM docs')) AS a"
-            " JOIN (SELECT row_number() OVER () AS i, * FROM"
-            " ner_query('SELECT * FROM (SELECT id, body FROM docs)')) AS b USING (i)"
-            " GROUP BY a.i = b.i HAVING count(*) < 1000",
+  check(db,
+        "SELECT count(*), sum(a.key <> b.key OR a.entity <> b.entity) FROM"
+        " (SELECT row_number() OVER () AS i, * FROM ner_query('SELECT id, body FROM docs')) AS a"
+        " JOIN (SELECT row_number() OVER () AS i, * FROM"
+        " ner_query('SELECT * FROM (SELECT id, body FROM docs)')) AS b USING (i)"
+        " GROUP BY a.i = b.i HAVING count(*) < 1000",
         "nothing");
-  check(db, "SELECT count(*) FROM ner_query('SELECT key, entity FROM"
-            " ner_query(''SELECT id, body FROM docs'')') WHERE NOT EXISTS"
-            " (SELECT 1 FROM docs WHERE id = key)",
+  check(db,
+        "SELECT count(*) FROM ner_query('SELECT key, entity FROM"
+        " ner_query(''SELECT id, body FROM docs'')') WHERE NOT EXISTS"
+        " (SELECT 1 FROM docs WHERE id = key)",
         "0;");
-  check(db, "SELECT sum(ner_json(body) <> '[]') = count(*), count(*) > 600 FROM"
-            " ner_query('SELECT id, body FROM docs') JOIN docs ON id = key",
+  check(db,
+        "SELECT sum(ner_json(body) <> '[]') = count(*), count(*) > 600 FROM"
+        " ner_query('SELECT id, body FROM docs') JOIN docs ON id = key",
         "1|1;");
   close_db(db);
 }
@@ -385,8 +395,7 @@ struct worker {
   const char *expected;
   bool wrong;
 };
-#define TOTALS                                                                                     \
-  "SELECT count(*), sum(start), max(score) FROM ner_query('SELECT id, body FROM docs')"
+#define TOTALS "SELECT count(*), sum(start), max(score) FROM ner_query('SELECT id, body FROM docs')"
 
 static void *work(void *arg) {
   struct worker *worker = arg;
@@ -425,12 +434,13 @@ static void check_plan(sqlite3 *db, const char *sql, const char *expected) {
   while( sqlite3_step(statement) == SQLITE_ROW ) {
     const char *text = (const char *)sqlite3_column_text(statement, 3);
     const char *at = strstr(text, "VIRTUAL TABLE INDEX ");
-    /* The number behind INDEX is ours, and nobody's business. */
+    /* The number after INDEX is left out: it is an internal one. */
     sqlite3_str_appendf(out, "%.*s%s; ", at ? (int)(at - text) : (int)strlen(text), text,
                         at ? strchr(at, ':') + 1 : "");
   }
   plan = sqlite3_str_finish(out);
-  if( !strstr(plan, expected) ) fail_msg("%s\n  is planned %s\n  expected   %s", sql, plan, expected);
+  if( !strstr(plan, expected) )
+    fail_msg("%s\n  is planned %s\n  expected   %s", sql, plan, expected);
   sqlite3_finalize(statement);
   sqlite3_free(all);
   sqlite3_free(plan);
@@ -443,7 +453,8 @@ static void plans_are_sensible(void **state) {
   /* The table's own constraints come first, whatever the order of writing. */
   check_plan(db, "SELECT * FROM ner AS n, docs AS d WHERE n.text = d.body AND d.lang = 'en'",
              "SEARCH d USING INDEX by_lang (lang=?); SCAN n text=;");
-  check_plan(db, "SELECT * FROM docs AS d, ner(d.body) AS n WHERE n.label = 'PER' AND n.score > 0.5",
+  check_plan(db,
+             "SELECT * FROM docs AS d, ner(d.body) AS n WHERE n.label = 'PER' AND n.score > 0.5",
              "SCAN d; SCAN n text=,label=,score>;");
   check_plan(db, "SELECT * FROM docs AS d LEFT JOIN ner(d.body) AS n", "SCAN d; SCAN n text=");
   check_plan(db, "SELECT * FROM ner WHERE text IN (SELECT body FROM docs) AND score >= 0.5 LIMIT 5",
@@ -453,7 +464,8 @@ static void plans_are_sensible(void **state) {
              "SELECT d.id FROM docs AS d JOIN ner AS n ON n.text = d.body"
              " WHERE n.text IN (SELECT body FROM docs)",
              "SCAN n text IN; ");
-  check_plan(db, "SELECT d.lang FROM ner_query('SELECT id, body FROM docs') JOIN docs AS d ON id = key",
+  check_plan(db,
+             "SELECT d.lang FROM ner_query('SELECT id, body FROM docs') JOIN docs AS d ON id = key",
              "SCAN ner_query sql; SEARCH d USING INTEGER PRIMARY KEY (rowid=?);");
   check_plan(db, "SELECT * FROM ner_query('SELECT id, body FROM docs') WHERE label = 'PER' LIMIT 3",
              "SCAN ner_query sql,label=,limit");
@@ -466,8 +478,8 @@ int main(void) {
       cmocka_unit_test(many_are_as_one_by_one),
       cmocka_unit_test(lists_keep_their_values),
       cmocka_unit_test(equal_texts_are_labelled_once),
-      cmocka_unit_test(a_limit_is_made_use_of),
-      cmocka_unit_test(the_next_batch_is_read_ahead),
+      cmocka_unit_test(a_limit_is_used),
+      cmocka_unit_test(the_next_batch_is_prefetched),
       cmocka_unit_test(what_comes_before_a_failure_is_given),
       cmocka_unit_test(it_can_be_left_at_any_moment),
       cmocka_unit_test(interrupts_are_felt),

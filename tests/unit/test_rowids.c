@@ -169,7 +169,7 @@ static void an_or_loses_and_doubles_nothing(void **state) {
   }
 }
 
-/* What fault it was. */
+/* The smallest case. */
 static void rows_of_two_texts_are_told_apart(void **state) {
   sqlite3 *db = open_db(":memory:");
   check(db,

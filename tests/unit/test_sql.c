@@ -29,11 +29,12 @@ static sqlite3 *open_db(int (*init)(sqlite3 *, char **, const sqlite3_api_routin
 }
 
 static void close_db(sqlite3 *db) {
-  /* Fails when anything of ours still holds a statement. */
+  /* Fails while the library holds a statement. */
   assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
-/* Rows of "a|b;c|d;" or the error's message. Bound to the n-th '?': text of n bytes. */
+/* The rows as "a|b;c|d;", or the error's message. `text` of n_bytes is bound to the first
+** parameter. */
 static char *ask_bound(sqlite3 *db, const char *sql, const char *text, int n_bytes) {
   sqlite3_str *out = sqlite3_str_new(NULL);
   sqlite3_stmt *statement = NULL;
@@ -74,7 +75,7 @@ static void check_error(sqlite3 *db, const char *sql, const char *part) {
 
 /* ---- values ---- */
 
-/* Every function, every argument, every type: nothing but rows or our own errors. */
+/* Every function, every argument, every type: each call gives rows or one of our errors. */
 static void any_type_anywhere(void **state) {
   static const char *const values[] = {"NULL",
                                        "0",
@@ -123,7 +124,7 @@ static void any_type_anywhere(void **state) {
   for( size_t i = 0; i < sizeof calls / sizeof *calls; i++ ) {
     for( int arg = 0; arg < calls[i].n_args; arg++ ) {
       for( int v = 0; v < n_values; v++ ) {
-        /* The others are good, so that this one is looked at. */
+        /* The other arguments are valid, so that this one is checked. */
         const char *a[4] = {"'x'", "'bundled'", "'first'", "0.5"};
         char call[400], sql[420], *found;
         if( strstr(calls[i].call, "ner_load") ) a[0] = "'n'", a[1] = "'/no/such'", a[2] = "'f32'";
@@ -298,7 +299,7 @@ static double now_ms(void) {
   return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-/* Long enough that nobody waits for its end. */
+/* Takes minutes to label: a test that misses its interrupt is noticed. */
 static char *long_text(size_t *n_bytes) {
   size_t n = strlen(SENTENCE " "), times = 40000;
   char *text = malloc(n * times + 1);
@@ -363,8 +364,8 @@ static int interrupt_at_first_call(void *arg) {
   return 0;
 }
 
-/* SQLite itself would say "interrupted" after the whole text, too. Each time the engine asks,
-** the handler is called some four times, so few calls mean that it took the first answer. */
+/* SQLite reports "interrupted" after the whole text, too. Each probe calls the handler some four
+** times, so few calls mean that the first interrupt ended the computation. */
 static void the_first_answer_ends_it(void **state) {
   struct interrupt_call at = {open_db(sqlite3_ner_init), 0};
   size_t n;
@@ -395,7 +396,7 @@ static void progress_handlers_are_called(void **state) {
   close_db(db);
 }
 
-/* ---- what the host sees of it ---- */
+/* ---- what the host sees of the probe ---- */
 
 struct seen {
   int n_statements, n_recursions;
@@ -410,8 +411,7 @@ static int count_recursion(void *arg, int action, const char *a, const char *b, 
   return SQLITE_OK;
 }
 
-/* How a connection's wishes are felt is the host's to trace and to authorise: once in a long
-** computation, never in a short one. */
+/* A trace and an authorizer see one probe in a long computation, and none in a short one. */
 static void a_trace_shows_one_probe(void **state) {
   static const char many[] =
       "SELECT count(*) FROM ner_query('WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i + 1"
@@ -436,7 +436,7 @@ static void a_trace_shows_one_probe(void **state) {
   assert_int_equal(seen.n_recursions, 1);
   seen = (struct seen){0};
   sqlite3_free(ask_bound(db, many, NULL, 0));
-  assert_in_range(seen.n_statements, 2, 3); /* itself, its SELECT, the probe */
+  assert_in_range(seen.n_statements, 2, 3); /* the statement, its SELECT, the probe */
   assert_in_range(seen.n_recursions, 1, 2);
   free(text);
   close_db(db);
@@ -487,7 +487,7 @@ static void nothing_of_ours_is_for_indexes(void **state) {
   close_db(db);
 }
 
-/* Where the small letter of I is no i, and where a number has a comma. */
+/* Turkish, where the small letter of I is not i; German, where a number has a comma. */
 static void the_locale_does_not_matter(void **state) {
   static const char *const locales[] = {"tr_TR.ISO-8859-9", "tr_TR.iso88599", "tr_TR.UTF-8",
                                         "tr_TR.utf8",       "tr_TR",          "de_DE.UTF-8",
@@ -549,7 +549,7 @@ static void the_extension_can_be_loaded_twice(void **state) {
   close_db(db);
 }
 
-/* SELECT load_extension(...), by a function that does the same in a test's binary. */
+/* Does what SELECT load_extension(...) does, without a file. */
 static void load_again(sqlite3_context *context, int n, sqlite3_value **arg) {
   char *message = NULL;
   bool safe = sqlite3_value_int(arg[0]);
@@ -616,8 +616,7 @@ static void it_can_be_loaded_from_within_a_statement(void **state) {
   sqlite3_free(few);
 }
 
-/* NER_MODEL names nothing: the table that one looks into says so, and what needs no default
-** works. */
+/* NER_MODEL names no model: ner_models shows the error, and what needs no default works. */
 static void a_default_that_cannot_be_opened_is_shown(void **state) {
   sqlite3 *db = open_db(sqlite3_ner_init);
   assert_int_equal(setenv("NER_MODEL", "/no/such/model", 1), 0);
@@ -635,7 +634,7 @@ static void a_default_that_cannot_be_opened_is_shown(void **state) {
   close_db(db);
 }
 
-/* Whatever an argument holds, the message is text. */
+/* Messages are well-formed UTF-8, whatever an argument holds. */
 static void messages_are_well_formed(void **state) {
   static const char *const calls[] = {"SELECT ner_json('x', ?)",
                                       "SELECT * FROM ner('x', ?)",
@@ -678,8 +677,8 @@ static void messages_are_well_formed(void **state) {
   close_db(db);
 }
 
-/* As text a threshold is a number if it reads as one. Arguments are copies, on which some versions
-** of SQLite crash when asked whether they read as numbers. */
+/* A text is a threshold if it reads as a number. Arguments are copies, for which
+** sqlite3_value_numeric_type() crashes in some versions of SQLite. */
 static void thresholds_may_be_text(void **state) {
   static const char *const good[] = {"0.5", "1", " .5 ", "5e-1", "+1.", "0.5E0"};
   static const char *const bad[] = {"", " ", ".", "-", "e1", "1e", "0.5x", "0x1", "1 2", "nan"};
@@ -696,9 +695,8 @@ static void thresholds_may_be_text(void **state) {
   close_db(db);
 }
 
-/* A label with a prefix that nobody joins by, "S-PER", is shown as "PER", and by that name it is
-** asked for: constraints and lists of labels that go by another name would silently find
-** nothing. */
+/* A label with a prefix that joins nothing, "S-PER", gives entities called "PER". Constraints and
+** lists of labels use that name; with another they would silently find nothing. */
 static void labels_go_by_the_name_that_is_shown(void **state) {
   struct tiny tiny = tiny_distilbert();
   sqlite3 *db = open_db(sqlite3_ner_init);

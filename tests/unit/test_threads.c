@@ -1,8 +1,8 @@
 /*
 ** test_threads.c - many threads, many connections, and forks, all at once.
 **
-** Run by make test for the answers and by make tsan for the races. Every thread has a connection
-** of its own, as SQLite wants it; models, pool and settings are the process's.
+** make test checks the answers, make tsan the races. Each thread has its own connection, as SQLite
+** requires; models, pool and settings belong to the process.
 */
 #include <pthread.h>
 #include <setjmp.h>
@@ -30,8 +30,8 @@
 struct role {
   const char *name;
   const char *sql;
-  char *expected;    /* what it gives when alone */
-  const char *error; /* that is no failure */
+  char *expected;    /* what it gives when it runs alone */
+  const char *error; /* an error that may occur */
 };
 
 static struct role roles[] = {
@@ -56,7 +56,7 @@ static struct role roles[] = {
      .sql = "SELECT ner_load('tiny', '" TINY "'), ner_load('other', '" OTHER "')"},
     {.name = "loads and unloads",
      .sql = "SELECT ner_load('passing', '" TINY "', 'int8'), ner_unload('passing')",
-     .error = "no model is called 'passing'"}, /* another of this role was quicker */
+     .error = "no model is called 'passing'"}, /* another thread of this role was first */
     {.name = "changes the default",
      .sql = "SELECT ner_default('other'), ner_default('bundled'), ner_default('tiny')"},
     {.name = "changes the threads",
@@ -79,7 +79,7 @@ static void *play(void *arg) {
   sqlite3 *db = NULL;
   for( int i = 0; i < p->rounds && !p->wrong; i++ ) {
     char *found;
-    if( i % 4 == 0 ) { /* now and then a new one */
+    if( i % 4 == 0 ) { /* a new connection now and then */
       if( db ) close_db(db);
       db = open_db(":memory:");
     }
@@ -119,7 +119,7 @@ static void everything_at_once(void **state) {
   play_all(2, 12);
 }
 
-/* The first use of all: models open themselves, the pool starts, kernels are chosen. */
+/* The first use in the process: the default model opens, the pool starts, kernels are chosen. */
 struct first {
   pthread_t thread;
   pthread_barrier_t *together;
@@ -178,7 +178,7 @@ static void *enrich_file(void *arg) {
   return NULL;
 }
 
-/* Threads with a connection each: every row is done once, by one of them. */
+/* Several threads enrich one file: each row is done once. */
 static void one_database_by_several(void **state) {
   static const char *const journals[] = {"delete", "wal"};
   load_models();
@@ -235,8 +235,8 @@ static char *extracted(struct ner_model *model) {
   return sqlite3_str_finish(out);
 }
 
-/* SQLite's own locks that a child inherits locked, when another thread had them, are between SQLite
-** and who forks. So that only ours are at issue, fork() waits for those of SQLite here. */
+/* A child may inherit SQLite's own locks from a thread that held them. That is not ours to solve;
+** so that the test is about our locks, fork() waits for SQLite's. */
 static sqlite3_mutex_methods mutexes;
 static sqlite3_mutex *static_mutex[32];
 
@@ -259,18 +259,17 @@ static void release_sqlite(void) {
 }
 static void configure_sqlite(void) {
   sqlite3_mutex_methods ours;
-  sqlite3_initialize(); /* they are chosen there */
+  sqlite3_initialize(); /* it chooses the mutexes */
   sqlite3_shutdown();
   assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMUTEX, &mutexes), SQLITE_OK);
   ours = mutexes;
   ours.xMutexAlloc = get_mutex;
   sqlite3_config(SQLITE_CONFIG_MUTEX, &ours);
-  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* its lock is not a static one */
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* its mutex is not a static one */
   pthread_atfork(hold_sqlite, release_sqlite, release_sqlite);
 }
 
-/* The library in a child that was forked off in the midst of things. A hang is a failure, and
-** ends by SIGALRM. */
+/* Uses the library in a child that was forked while queries ran. SIGALRM ends a hang. */
 static int child_works(struct ner_model *model, const char *expected) {
   struct ner_model *fresh = NULL;
   struct ner_err err = {0};
@@ -326,10 +325,10 @@ static void forks_while_queries_run(void **state) {
   atomic_bool cancel;
   char *expected, *found;
 #ifdef UNDER_TSAN
-  skip(); /* it does not support threads in a child of many threads */
+  skip(); /* it supports no threads in the child of a process with threads */
 #endif
 #ifdef __SANITIZE_ADDRESS__
-  skip(); /* a child may find its allocator locked by a thread that is not there */
+  skip(); /* its allocator may be locked in the child for ever */
 #endif
   load_models();
   if( ner_registry_get("tiny", NULL, &model, &err) ) fail_msg("%s", err.msg);
@@ -354,7 +353,7 @@ static void forks_while_queries_run(void **state) {
   }
   atomic_store(&cancel, true);
   for( int i = 0; i < N; i++ ) pthread_join(busy[i].thread, NULL);
-  found = extracted(model); /* the parent is none the worse */
+  found = extracted(model); /* the parent works as before */
   assert_string_equal(found, expected);
   sqlite3_free(found);
   sqlite3_free(expected);
@@ -363,7 +362,7 @@ static void forks_while_queries_run(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(first_use_by_many), /* first indeed */
+      cmocka_unit_test(first_use_by_many), /* must be the first */
       cmocka_unit_test(everything_at_once),
       cmocka_unit_test(one_database_by_several),
       cmocka_unit_test(forks_while_queries_run),

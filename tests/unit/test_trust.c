@@ -3,9 +3,10 @@
 **
 ** The attacker writes the file with functions and tables of our names that allow everything, so
 ** that SQLite accepts any schema; the victim opens it with the library. What is tried comes from
-** pragma_function_list and pragma_module_list: a function added later cannot be forgotten.
+** pragma_function_list and pragma_module_list, so that no new function is left out.
+** (test_direct.c has the statements with which a victim sets a CHECK constraint off.)
 **
-** And the host's limits: a result too large for SQLITE_LIMIT_LENGTH is "too big", a statement of
+** Also the host's limits: a result too large for SQLITE_LIMIT_LENGTH is "too big", a statement of
 ** ours that another limit forbids is an error, and nothing crashes.
 */
 #include <setjmp.h>
@@ -30,13 +31,13 @@ static int tear_down(void **state) {
   return 0;
 }
 
-/* ---- what there is ---- */
+/* ---- what is registered ---- */
 
-/* Whom SQLite lets call it from a schema. */
+/* Which schemas may call a function. */
 enum trust {
-  INFERS,  /* anybody */
-  TELLS,   /* a schema that is trusted: it says something about the process */
-  DIRECTLY /* nobody: the connection's owner alone */
+  INFERS,  /* any */
+  TELLS,   /* a trusted one: the function tells something about the process */
+  DIRECTLY /* none: it is for top-level SQL only */
 };
 
 static const struct {
@@ -45,16 +46,16 @@ static const struct {
   enum trust trust;
   bool safe; /* registered by sqlite3_ner_safe_init */
 } expected[] = {
-    {"ner", -1, INFERS, true},         {"ner_tokens", -1, INFERS, true},
-    {"ner_words", -1, INFERS, true},   {"ner_models", -1, DIRECTLY, false},
-    {"ner_query", -1, DIRECTLY, false}, {"ner_enrich", -1, DIRECTLY, false},
-    {"ner_html", 1, INFERS, true},     {"ner_html", 2, INFERS, true},
-    {"ner_json", 1, INFERS, true},     {"ner_json", 2, INFERS, true},
-    {"ner_redact", 1, INFERS, true},   {"ner_redact", 2, INFERS, true},
-    {"ner_redact", 3, INFERS, true},   {"ner_version", 0, INFERS, true},
-    {"ner_debug", 0, DIRECTLY, false},    {"ner_threads", 0, TELLS, false},
+    {"ner", -1, INFERS, true},           {"ner_tokens", -1, INFERS, true},
+    {"ner_words", -1, INFERS, true},     {"ner_models", -1, DIRECTLY, false},
+    {"ner_query", -1, DIRECTLY, false},  {"ner_enrich", -1, DIRECTLY, false},
+    {"ner_html", 1, INFERS, true},       {"ner_html", 2, INFERS, true},
+    {"ner_json", 1, INFERS, true},       {"ner_json", 2, INFERS, true},
+    {"ner_redact", 1, INFERS, true},     {"ner_redact", 2, INFERS, true},
+    {"ner_redact", 3, INFERS, true},     {"ner_version", 0, INFERS, true},
+    {"ner_debug", 0, DIRECTLY, false},   {"ner_threads", 0, TELLS, false},
     {"ner_threads", 1, DIRECTLY, false}, {"ner_load", 2, DIRECTLY, false},
-    {"ner_load", 3, DIRECTLY, false},  {"ner_unload", 1, DIRECTLY, false},
+    {"ner_load", 3, DIRECTLY, false},    {"ner_unload", 1, DIRECTLY, false},
     {"ner_default", 1, DIRECTLY, false}, {"ner_convert", 3, DIRECTLY, false},
 };
 #define N_EXPECTED ((int)(sizeof expected / sizeof *expected))
@@ -62,7 +63,7 @@ static const struct {
 static enum trust trust_of(const char *name, int n_args) {
   for( int i = 0; i < N_EXPECTED; i++ )
     if( !strcmp(expected[i].name, name) && expected[i].n_args == n_args ) return expected[i].trust;
-  fail_msg("%s with %d arguments is new: say in this test whom it is for", name, n_args);
+  fail_msg("%s with %d arguments is new: add it to this test's table", name, n_args);
   return DIRECTLY;
 }
 
@@ -98,7 +99,7 @@ static void all_is_known(void **state) {
 
 /* ---- the attacker ---- */
 
-/* Arguments with which a call would do something that shows. */
+/* A call whose effect could be seen. */
 static char *call_of(const char *name, int n_args) {
   if( !strcmp(name, "ner_load") )
     return sqlite3_mprintf("ner_load('stolen', '" TINY "'%s)", n_args > 2 ? ", 'int8'" : "");
@@ -121,7 +122,8 @@ static char *table_of(const char *name) {
   return sqlite3_mprintf("%s('Angela met Reuters in Berlin')", name);
 }
 
-/* What a schema can have an expression in; %s is the call. `set_off`: what the victim then does. */
+/* The places where a schema may hold an expression; %s is the call. `set_off` is the victim's
+** SQL. */
 struct vehicle {
   const char *name, *schema, *set_off;
 };
@@ -138,15 +140,14 @@ static const struct vehicle vehicles[] = {
     {"a view's aggregate",
      "CREATE VIEW v AS SELECT group_concat(%s) OVER (ORDER BY body) AS x FROM t",
      "SELECT x FROM v"},
-    {"a trigger",
-     "CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO log VALUES(%s); END",
+    {"a trigger", "CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO log VALUES(%s); END",
      "INSERT INTO t VALUES('x')"},
     {"a trigger's WHEN",
      "CREATE TRIGGER g BEFORE UPDATE ON t WHEN %s IS NOT NULL BEGIN INSERT INTO log VALUES(1);"
      " END",
      "UPDATE t SET body = 'y'"},
-    {"a trigger on DELETE",
-     "CREATE TRIGGER g AFTER DELETE ON t BEGIN UPDATE log SET x = %s; END", "DELETE FROM t"},
+    {"a trigger on DELETE", "CREATE TRIGGER g AFTER DELETE ON t BEGIN UPDATE log SET x = %s; END",
+     "DELETE FROM t"},
     {"a trigger of a view",
      "CREATE VIEW v AS SELECT body FROM t; CREATE TRIGGER g INSTEAD OF INSERT ON v BEGIN"
      " INSERT INTO log SELECT %s; END",
@@ -175,7 +176,7 @@ static const struct vehicle vehicles[] = {
     {"a default", "CREATE TABLE y(a, b DEFAULT (%s))", "INSERT INTO y(a) VALUES(1)"},
 };
 
-/* For a table-valued function. */
+/* The places for a table-valued function. */
 static const struct vehicle table_vehicles[] = {
     {"a view", "CREATE VIEW v AS SELECT * FROM %s", "SELECT * FROM v"},
     {"a view's subquery", "CREATE VIEW v AS SELECT (SELECT count(*) FROM %s) AS x",
@@ -199,8 +200,8 @@ static void stub(sqlite3_context *context, int n, sqlite3_value **arg) {
   sqlite3_result_int(context, 1);
 }
 
-/* Accepts any schema with our names in it. Tables need no stand-in: a view's or trigger's are
-** looked up when it is used. */
+/* Writes the attacker's file, with stand-ins for our functions. Tables need none: those of a view
+** or trigger are looked up when it is used. */
 static void write_file(const struct vehicle *vehicle, const char *call) {
   sqlite3 *db;
   sqlite3_stmt *list;
@@ -211,10 +212,9 @@ static void write_file(const struct vehicle *vehicle, const char *call) {
   assert_int_equal(sqlite3_prepare_v2(ours, OURS, -1, &list, NULL), SQLITE_OK);
   while( sqlite3_step(list) == SQLITE_ROW )
     if( sqlite3_column_int(list, 1) >= 0 )
-      sqlite3_create_function(db, (const char *)sqlite3_column_text(list, 0),
-                              sqlite3_column_int(list, 1),
-                              SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, stub,
-                              NULL, NULL);
+      sqlite3_create_function(
+          db, (const char *)sqlite3_column_text(list, 0), sqlite3_column_int(list, 1),
+          SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, stub, NULL, NULL);
   sqlite3_finalize(list);
   close_db(ours);
   do_sql(db, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;"
@@ -238,14 +238,14 @@ static char *state_of_process(void) {
   return state;
 }
 
-/* Sets it off. Returns the error's message, or what was answered. */
+/* Runs the victim's SQL. Returns its rows or the error's message. */
 static char *set_off(const struct vehicle *vehicle, bool trusted, bool safe) {
   sqlite3 *db = open_with(safe ? sqlite3_ner_safe_init : sqlite3_ner_init, db_file);
   char *found, *more;
   sqlite3_free(ask(db, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY"));
   do_sql(db, trusted ? "PRAGMA trusted_schema = ON" : "PRAGMA trusted_schema = OFF");
   found = ask(db, vehicle->set_off);
-  /* Whatever else a program may do to a database. Some fail where the schema cannot be read. */
+  /* Other things that programs do to a database. Some fail where the schema cannot be read. */
   more = ask(db, "PRAGMA quick_check; ANALYZE; SELECT count(*) FROM sqlite_schema; VACUUM;"
                  "ALTER TABLE secrets RENAME TO secret; ALTER TABLE secret RENAME TO secrets");
   sqlite3_free(more);
@@ -256,13 +256,15 @@ static char *set_off(const struct vehicle *vehicle, bool trusted, bool safe) {
 static void attempt(const struct vehicle *vehicle, const char *call, enum trust trust, bool trusted,
                     bool safe) {
   static const char *const refusals[] = {
-      "unsafe use of",     /* from SQLite's trust */
-      "non-deterministic", /* from a schema that cannot be */
+      "unsafe use of",     /* SQLITE_DIRECTONLY */
+      "non-deterministic", /* no such index or column can exist */
       "called by the database's schema",
-      "no such function", "unknown function", "no such table" /* of the safe entry point */
+      "no such function",
+      "unknown function",
+      "no such table" /* of the safe entry point */
   };
   char *found = set_off(vehicle, trusted, safe), *error = strstr(found, "error: ");
-  /* SQLite before 3.5x lets a constraint call what it likes. */
+  /* SQLite before 3.53 lets a constraint call any function. */
   bool leaky = strstr(vehicle->schema, "CHECK(") != NULL;
   bool refused = false, may = trust == INFERS || (trust == TELLS && (trusted || leaky));
   for( int i = 0; error && i < (safe ? 6 : 3); i++ )
@@ -348,7 +350,7 @@ static void names_cannot_be_usurped(void **state) {
       check_error(db, "SELECT * FROM evil", "is a function; no table can be made of it");
       check_error(db, "SELECT * FROM v", "is a function; no table can be made of it");
     }
-    /* What else may come to it. */
+    /* Other things that may be done to it. */
     sqlite3_free(ask(db, "ALTER TABLE evil RENAME TO good"));
     sqlite3_free(ask(db, "INSERT INTO evil VALUES(1)"));
     sqlite3_free(ask(db, "DROP TABLE evil"));
@@ -384,16 +386,16 @@ static const char *const questions[] = {
     "SELECT ner_load('no', '/no/such/directory/at/all/and/a/long/name/too')",
 };
 
-/* Any answer, or an error of SQLite's or ours: but each value within `limit` bytes, the connection
-** left as it was, and no code that tells of a bug. */
+/* Gives an answer whose values are within `limit` bytes, or an error; the connection is as before,
+** and no code tells of a bug. */
 static int ask_within(sqlite3 *db, const char *sql, int limit, bool few_ops) {
   sqlite3_stmt *statement = NULL;
   int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
   while( statement && (rc = sqlite3_step(statement)) == SQLITE_ROW )
     for( int i = 0; i < sqlite3_column_count(statement); i++ )
       if( sqlite3_column_bytes(statement, i) > limit )
-        fail_msg("%s gives %d bytes, over the limit of %d", sql,
-                 sqlite3_column_bytes(statement, i), limit);
+        fail_msg("%s gives %d bytes, over the limit of %d", sql, sqlite3_column_bytes(statement, i),
+                 limit);
   sqlite3_finalize(statement);
   switch( rc & 0xff ) {
   case SQLITE_OK:
@@ -401,7 +403,7 @@ static int ask_within(sqlite3 *db, const char *sql, int limit, bool few_ops) {
   case SQLITE_ERROR:
   case SQLITE_TOOBIG:
   case SQLITE_FULL: break;
-  case SQLITE_NOMEM: /* what SQLite says when a program has too many steps */
+  case SQLITE_NOMEM: /* SQLite's code when a program has too many steps */
     if( few_ops ) break;
     /* fall through */
   default: fail_msg("%s gives code %d: %s", sql, rc, sqlite3_errmsg(db));
@@ -450,11 +452,11 @@ static void too_big_says_so(void **state) {
 }
 
 static void other_limits_are_obeyed(void **state) {
-  static const int limits[] = {SQLITE_LIMIT_SQL_LENGTH,       SQLITE_LIMIT_COLUMN,
-                               SQLITE_LIMIT_EXPR_DEPTH,       SQLITE_LIMIT_COMPOUND_SELECT,
-                               SQLITE_LIMIT_VDBE_OP,          SQLITE_LIMIT_FUNCTION_ARG,
-                               SQLITE_LIMIT_ATTACHED,         SQLITE_LIMIT_LIKE_PATTERN_LENGTH,
-                               SQLITE_LIMIT_VARIABLE_NUMBER,  SQLITE_LIMIT_TRIGGER_DEPTH,
+  static const int limits[] = {SQLITE_LIMIT_SQL_LENGTH,      SQLITE_LIMIT_COLUMN,
+                               SQLITE_LIMIT_EXPR_DEPTH,      SQLITE_LIMIT_COMPOUND_SELECT,
+                               SQLITE_LIMIT_VDBE_OP,         SQLITE_LIMIT_FUNCTION_ARG,
+                               SQLITE_LIMIT_ATTACHED,        SQLITE_LIMIT_LIKE_PATTERN_LENGTH,
+                               SQLITE_LIMIT_VARIABLE_NUMBER, SQLITE_LIMIT_TRIGGER_DEPTH,
                                SQLITE_LIMIT_WORKER_THREADS};
   static const int values[] = {0, 1, 2, 3, 5, 8, 20, 60, 200, 600};
   load_models();
@@ -467,14 +469,14 @@ static void other_limits_are_obeyed(void **state) {
         ask_within(db, questions[i], 1000000000, limits[l] == SQLITE_LIMIT_VDBE_OP);
         sqlite3_limit(db, limits[l], old);
       }
-      /* Whatever stopped it, it goes on once it may. */
+      /* Without the limit ner_enrich goes on, whatever has stopped it. */
       do_sql(db, "SELECT * FROM ner_enrich('docs', 'body')");
       check_docs(db, "tiny");
       close_db(db);
     }
 }
 
-/* What a host may forbid. */
+/* SQLITE_DBCONFIG_DEFENSIVE and query_only. */
 static void a_defensive_host(void **state) {
   sqlite3 *db = open_db(":memory:");
   load_models();
