@@ -29,9 +29,9 @@ static const char cancel_probe[] =
 static const char cancel_simple_probe[] = "SELECT 1 WHERE 0";
 
 /* sqlite3_is_interrupted(), NULL where SQLite does not have it. The library may be compiled with
-** headers older than the SQLite that loads it: the function's place in the table of routines is
-** fixed, the fifth after error_offset (which 3.38 has: deserialize, serialize, db_name,
-** value_encoding, is_interrupted). */
+** headers older than the SQLite that loads it. Routines are only ever added at the end of SQLite's
+** table, so the function's place is known: it is the fifth after vtab_in_next, the last that 3.38
+** has (deserialize, serialize, db_name, value_encoding, is_interrupted). */
 typedef int cancel_flag_function(sqlite3 *db);
 static cancel_flag_function *cancel_flag(void) {
   if( sqlite3_libversion_number() < 3041000 ) return NULL;
@@ -41,7 +41,7 @@ static cancel_flag_function *cancel_flag(void) {
   {
     cancel_flag_function *flag;
     memcpy(&flag,
-           (const char *)sqlite3_api + offsetof(sqlite3_api_routines, error_offset) +
+           (const char *)sqlite3_api + offsetof(sqlite3_api_routines, vtab_in_next) +
                5 * sizeof flag,
            sizeof flag);
     return flag;
