@@ -59,8 +59,9 @@ size_t bench_run(struct ner_model *model, const struct ner_input *inputs, size_t
   struct ner_output *outputs = calloc(n, sizeof *outputs);
   size_t tokens = 0;
   if( !outputs ) bench_die("memory", "out of it");
-  if( ner_pipeline_run(model, inputs, n, &first, true, outputs, NULL, &err) ) bench_die("run", err.msg);
-  for(size_t i = 0; i < n; i++) {
+  if( ner_pipeline_run(model, inputs, n, &first, true, outputs, NULL, &err) )
+    bench_die("run", err.msg);
+  for( size_t i = 0; i < n; i++ ) {
     tokens += outputs[i].tokens.n + 2;
     ner_output_free(&outputs[i]);
   }
@@ -74,10 +75,10 @@ static struct timing measure(struct ner_model *model, const struct ner_input *in
   struct timing result;
   if( !rate ) bench_die("memory", "out of it");
   bench_run(model, inputs, n < batch ? n : batch);
-  for(int r = 0; r < rounds; r++) {
+  for( int r = 0; r < rounds; r++ ) {
     double start = bench_seconds();
     size_t tokens = 0;
-    for(size_t i = 0; i < n; i += batch)
+    for( size_t i = 0; i < n; i += batch )
       tokens += bench_run(model, inputs + i, n - i < batch ? n - i : batch);
     rate[r] = (double)tokens / (bench_seconds() - start);
   }
@@ -100,7 +101,7 @@ static char *plain_text(const struct ner_model *model, int n_words, unsigned see
     bool plain = true;
     seed = seed * 1664525u + 1013904223u;
     piece = ner_vocab_piece(vocab, (int32_t)(seed >> 8) % size, &n);
-    for(size_t i = 0; i < n; i++) plain = plain && piece[i] >= 'a' && piece[i] <= 'z';
+    for( size_t i = 0; i < n; i++ ) plain = plain && piece[i] >= 'a' && piece[i] <= 'z';
     if( !plain || n == 0 || n > 16 ) continue;
     memcpy(at, piece, n);
     at += n;
@@ -131,7 +132,7 @@ static struct texts texts_new(size_t n) {
 }
 
 static void texts_free(struct texts *t) {
-  for(size_t i = 0; i < t->n; i++) free((char *)t->input[i].utf8);
+  for( size_t i = 0; i < t->n; i++ ) free((char *)t->input[i].utf8);
   free(t->input);
   *t = (struct texts){0};
 }
@@ -145,12 +146,13 @@ static void dump_ids(const struct ner_model *model, const struct texts *t, const
   struct ner_err err = {0};
   FILE *f = fopen(path, "w");
   if( !f ) bench_die(path, "cannot be written");
-  for(size_t i = 0; i < t->n; i++) {
+  for( size_t i = 0; i < t->n; i++ ) {
     struct ner_tokens tokens = {0};
-    if( ner_tokenize(model->tokenizer, t->input[i].utf8, t->input[i].n_bytes, 0, &tokens, NULL, &err) )
+    if( ner_tokenize(model->tokenizer, t->input[i].utf8, t->input[i].n_bytes, 0, &tokens, NULL,
+                     &err) )
       bench_die("tokenizer", err.msg);
     fprintf(f, "%d", (int)ner_tokenizer_cls(model->tokenizer));
-    for(size_t k = 0; k < tokens.n; k++) fprintf(f, " %d", (int)tokens.token[k].id);
+    for( size_t k = 0; k < tokens.n; k++ ) fprintf(f, " %d", (int)tokens.token[k].id);
     fprintf(f, " %d\n", (int)ner_tokenizer_sep(model->tokenizer));
     ner_tokens_free(&tokens);
   }
@@ -180,7 +182,7 @@ static void time_row(const char *name, const struct texts *texts, size_t batch, 
 /* Lengths like those of sentences, in no order. */
 static struct texts sentences(const struct ner_model *model, size_t n) {
   struct texts t = texts_new(n);
-  for(size_t i = 0; i < n; i++)
+  for( size_t i = 0; i < n; i++ )
     texts_set(&t, i, plain_text(model, 2 + (int)(i * 7 % 23 + i * 11 % 23), (unsigned)i));
   return t;
 }
@@ -249,20 +251,20 @@ int main(int argc, char **argv) {
 
   while( (option = getopt(argc, argv, "m:p:t:x:f:n:d:r:sqw:")) != -1 ) {
     switch( option ) {
-      case 'm': path = optarg; break;
-      case 'p':
-        if( ner_precision_parse(optarg, &precision, &err) ) bench_die("-p", err.msg);
-        break;
-      case 't': threads = atoi(optarg); break;
-      case 'x': only = optarg; break;
-      case 'f': file = optarg; break;
-      case 'n': lines = (size_t)atol(optarg); break;
-      case 'd': dump = optarg; break;
-      case 'r': rounds = atoi(optarg) > 0 ? atoi(optarg) : 1; break;
-      case 's': bench.terse = true; break;
-      case 'q': tables = true; break;
-      case 'w': tables_of = optarg; break;
-      default: return 2;
+    case 'm': path = optarg; break;
+    case 'p':
+      if( ner_precision_parse(optarg, &precision, &err) ) bench_die("-p", err.msg);
+      break;
+    case 't': threads = atoi(optarg); break;
+    case 'x': only = optarg; break;
+    case 'f': file = optarg; break;
+    case 'n': lines = (size_t)atol(optarg); break;
+    case 'd': dump = optarg; break;
+    case 'r': rounds = atoi(optarg) > 0 ? atoi(optarg) : 1; break;
+    case 's': bench.terse = true; break;
+    case 'q': tables = true; break;
+    case 'w': tables_of = optarg; break;
+    default: return 2;
     }
   }
   if( !(kernels = ner_kernels_get(&err)) ) bench_die("kernels", err.msg);
@@ -291,14 +293,14 @@ int main(int argc, char **argv) {
            bench.peak * 1e-9);
     printf("%-14s %10s %10s %9s %8s\n", "texts x tokens", "tokens/s", "best", "GFLOP/s", "of peak");
   }
-  for(size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+  for( size_t s = 0; s < sizeof shapes / sizeof *shapes; s++ ) {
     int n = shapes[s][0], tokens = shapes[s][1];
     char name[32];
     snprintf(name, sizeof name, "%dx%d", n, tokens);
     if( only && strcmp(only, name) ) continue;
     texts_free(&texts);
     texts = texts_new((size_t)n);
-    for(size_t i = 0; i < texts.n; i++)
+    for( size_t i = 0; i < texts.n; i++ )
       texts_set(&texts, i, plain_text(model, tokens - 2, (unsigned)(s * 1000 + i)));
     /* Small shapes need more rounds than big ones for a steady median. */
     time_row(name, &texts, texts.n, rounds * (n * tokens < 100 ? 8 : n * tokens < 1000 ? 3 : 1));

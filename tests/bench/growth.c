@@ -83,9 +83,10 @@ void bench_growth(struct ner_model *model, const char *name, size_t max_rows, si
   printf("%-6s %9s %10s %10s %10s %9s %8s %9s\n", "", "size", "tokens", "seconds", "tokens/s",
          "ns/token", "threads", "peak MB");
   for( size_t n = 1; n <= max_rows; n *= 10 ) {
-    sql = sqlite3_mprintf("CREATE TABLE docs AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
-                          " FROM c WHERE i < %lld) SELECT i AS id, " GROWTH_ROW " AS body FROM c",
-                          (long long)n);
+    sql = sqlite3_mprintf(
+        "CREATE TABLE docs AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+        " FROM c WHERE i < %lld) SELECT i AS id, " GROWTH_ROW " AS body FROM c",
+        (long long)n);
     bench_sql(db, sql);
     sqlite3_free(sql);
     growth_row(db, "rows", n, growth_tokens(model, db, "SELECT body || ' 10' FROM docs"),
@@ -93,10 +94,11 @@ void bench_growth(struct ner_model *model, const char *name, size_t max_rows, si
     bench_sql(db, "DROP TABLE docs");
   }
   for( size_t n = 100; n <= max_bytes; n *= 10 ) {
-    sql = sqlite3_mprintf("CREATE TABLE one AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
-                          " FROM c WHERE i < %lld) SELECT substr(group_concat(" GROWTH_ROW
-                          ", ' '), 1, %lld) AS text FROM c",
-                          (long long)(n / 40 + 1), (long long)n);
+    sql = sqlite3_mprintf(
+        "CREATE TABLE one AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+        " FROM c WHERE i < %lld) SELECT substr(group_concat(" GROWTH_ROW
+        ", ' '), 1, %lld) AS text FROM c",
+        (long long)(n / 40 + 1), (long long)n);
     bench_sql(db, sql);
     sqlite3_free(sql);
     growth_row(db, "bytes", n, growth_tokens(model, db, "SELECT text || ' 10' FROM one"),

@@ -98,8 +98,8 @@ void bench_query(struct ner_model *model, const char *name, struct ner_input *in
     printf("ner_query %zu %.1f\n", n, best_rows);
   else
     printf("%zu texts, best tokens/s: packed %.0f, ner_query %.0f; ratio, median of %d: %.3f"
-         " (%.3f to %.3f)\n",
-         n, best_packed, best_query, rounds, ratio[rounds / 2], ratio[0], ratio[rounds - 1]);
+           " (%.3f to %.3f)\n",
+           n, best_packed, best_query, rounds, ratio[rounds / 2], ratio[0], ratio[rounds - 1]);
   free(ratio);
   sqlite3_free(sql);
   sqlite3_close(db);
@@ -214,10 +214,11 @@ void bench_interrupts(const char *name, size_t n_bytes, const char *only) {
                               (int)(n_bytes / 44));
   bench_sql(db, sql);
   sqlite3_free(sql);
-  sql = sqlite3_mprintf("CREATE TABLE docs AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
-                        " FROM c WHERE i < %d) SELECT i AS id, 'Angela met ' || i || ' people of"
-                        " Reuters in Berlin' AS body FROM c",
-                        (int)(n_bytes / 44));
+  sql =
+      sqlite3_mprintf("CREATE TABLE docs AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+                      " FROM c WHERE i < %d) SELECT i AS id, 'Angela met ' || i || ' people of"
+                      " Reuters in Berlin' AS body FROM c",
+                      (int)(n_bytes / 44));
   bench_sql(db, sql);
   sqlite3_free(sql);
   printf("%zu bytes of text, or as many in a table\n", n_bytes);

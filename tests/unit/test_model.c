@@ -721,6 +721,53 @@ static void patch(const char *dir, const char *from, const char *to) {
   free(bytes);
 }
 
+/* An int8 file of layout version 1 may hold any weights: they are packed once more, within the bound that the
+** kernels need, and stay what they were to half a step. */
+static void version_one(void **state) {
+  const struct tiny tiny = tiny_distilbert();
+  char dir[TEST_PATH], path[TEST_PATH], *bytes, *at;
+  struct ner_model *before, *after;
+  const struct ner_linear *a, *b;
+  unsigned long long begin, end, header;
+  size_t n;
+  test_dir_make(dir);
+  test_path(path, dir, "one");
+  tiny_write(dir, &tiny);
+  must_convert(dir, path, NER_PRECISION_INT8);
+  before = must_open(path, NER_PRECISION_FILE);
+  patch(dir, "\"version\":\"2\"", "\"version\":\"1\"");
+  after = must_open(path, NER_PRECISION_FILE); /* within the bound already: unchanged */
+  same_model(before, after);
+  ner_model_unref(before);
+  ner_model_unref(after);
+
+  bytes = test_read(dir, "one", &n);
+  memcpy(&header, bytes, 8);
+  at = strstr(strstr(bytes + 8, "\"layer.1.ffn1.weight\""), "\"data_offsets\":[");
+  assert_int_equal(sscanf(at, "\"data_offsets\":[%llu,%llu]", &begin, &end), 2);
+  for( unsigned long long i = begin; i < end; i++ )
+    bytes[8 + header + i] = (char)(i % 5 == 0 ? -127 : i % 7 == 0 ? 3 : 127);
+  test_write(dir, "one", bytes, n);
+  free(bytes);
+  after = must_open(path, NER_PRECISION_FILE);
+  patch(dir, "\"version\":\"1\"", "\"version\":\"2\"");
+  before = must_open(path, NER_PRECISION_FILE);
+  a = &before->weights.layer[1].ffn1;
+  b = &after->weights.layer[1].ffn1;
+  for( int i = 0; i < b->n_out; i++ ) {
+    int total = 0;
+    for( int k = 0; k < b->n_in; k++ ) {
+      assert_true(fabsf(i8_at(a, i, k) - i8_at(b, i, k)) <= b->scale[i] * 0.51f);
+      total += (int)lrintf(i8_at(b, i, k) / b->scale[i]);
+    }
+    assert_int_equal(b->sum[i], total);
+    assert_true(b->scale[i] > 2 * a->scale[i]);
+  }
+  ner_model_unref(before);
+  ner_model_unref(after);
+  test_dir_remove(dir);
+}
+
 static void bad_one_files(void **state) {
   static const struct {
     const char *from, *to, *says;
@@ -822,6 +869,7 @@ int main(void) {
       cmocka_unit_test(sparse_configs),
       cmocka_unit_test(labels_without_names),
       cmocka_unit_test(bad_weights),
+      cmocka_unit_test(version_one),
       cmocka_unit_test(bad_one_files),
       cmocka_unit_test(names),
       cmocka_unit_test(bundled),
