@@ -256,6 +256,17 @@ static const struct step steps[] = {
      .before = DOCS "; SELECT * FROM ner_enrich('docs', 'body')",
      .sql = "SELECT done, total, entities, errors FROM ner_enrich('docs', 'body', NULL, 'strict')",
      .after = ENRICHED},
+    {.name = "ner_enrich after VACUUM",
+     .before = "PRAGMA synchronous = OFF; " DOCS "; SELECT * FROM ner_enrich('docs', 'body');"
+               "DELETE FROM docs WHERE rowid = 1; VACUUM",
+     .sql = ENRICH,
+     .after = ENRICHED,
+     .on_file = true},
+    {.name = "ner_enrich of a renamed table",
+     .before = DOCS "; ALTER TABLE docs RENAME TO old; SELECT * FROM ner_enrich('old', 'body');"
+                    "ALTER TABLE old RENAME TO docs; UPDATE docs SET body = 'Rome' WHERE rowid = 1",
+     .sql = ENRICH,
+     .after = ENRICHED},
     {.name = "an error of ner_enrich", .sql = "SELECT * FROM ner_enrich('nothing', 'body')"},
     {.name = "another error of ner_enrich",
      .before = DOCS "; CREATE VIEW seen AS SELECT * FROM docs",

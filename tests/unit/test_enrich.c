@@ -177,7 +177,7 @@ static void rows_lost_to_replace_are_found(void **state) {
   check(db, "SELECT done, total FROM ner_enrich('docs', 'body')", "1|1;");
   check_docs(db, NULL);
   /* And when all has been looked through, there is nothing more to do. */
-  check(db, "SELECT count(*) FROM docs_body_ner_state WHERE key = 'sweep'", "0;");
+  check(db, "SELECT count(*) FROM docs_body_ner_state WHERE key = 'orphan_scan'", "0;");
   do_sql(db, "UPDATE OR REPLACE docs SET title = 'title 11' WHERE id = 12");
   assert_int_equal(enrich(db, "'docs', 'body'"), 0);
   do_sql(db, "INSERT INTO docs(body) VALUES('Hello Berlin')");
@@ -319,7 +319,8 @@ static void names_are_found_as_sqlite_finds_them(void **state) {
   check(db,
         "SELECT group_concat(name) FROM (SELECT name FROM aux.sqlite_schema"
         " WHERE type = 'table' AND name LIKE '%ner%' ORDER BY 1)",
-        "docs_body_ner,docs_body_ner_error,docs_body_ner_queue,docs_body_ner_state;");
+        "docs_body_ner,docs_body_ner_canary,docs_body_ner_error,docs_body_ner_hash,"
+        "docs_body_ner_queue,docs_body_ner_state;");
   do_sql(db, "CREATE TEMP TABLE docs(body); INSERT INTO docs VALUES(1), (2), (3), (4), (5)");
   assert_int_equal(enrich(db, "'docs', 'body'"), 5);
   assert_int_equal(enrich(db, "'main.docs', 'body'"), 0);
@@ -383,6 +384,89 @@ static void tables_without_rowid_keep_their_keys(void **state) {
   assert_int_equal(enrich(db, "'docs', 'body'"), 2);
   check(db, "SELECT count(DISTINCT docs_k || typeof(docs_k)) FROM docs_body_ner", "2;");
   assert_int_equal(enrich(db, "'docs', 'body'"), 0);
+  close_db(db);
+}
+
+/* SQLite allows a column twice in a key if the collations differ. */
+static void a_column_may_be_in_the_key_twice(void **state) {
+  sqlite3 *db = open_db(":memory:");
+  do_sql(db, "CREATE TABLE docs(a TEXT, b, a_2, body, PRIMARY KEY(a, a COLLATE NOCASE, a_2, b))"
+             " WITHOUT ROWID;"
+             "INSERT INTO docs VALUES('x', 1, 1, 'Angela and Rome'), ('X', 1, 1, 'Hello Berlin'),"
+             " ('x', 1, 2, 'Angela and Paris')");
+  assert_int_equal(enrich(db, "'docs', 'body'"), 3);
+  do_sql(db, "UPDATE docs SET body = body || '.' WHERE a = 'X'; DELETE FROM docs WHERE a_2 = 2");
+  assert_int_equal(enrich(db, "'docs', 'body'"), 2);
+  check(db,
+        "SELECT count(DISTINCT d.body), count(DISTINCT docs_a), count(*) = (SELECT count(*)"
+        " FROM docs_body_ner) FROM docs_body_ner JOIN docs AS d ON docs_a = a AND docs_a_2 = a"
+        " AND docs_a_2_2 = d.a_2 AND docs_b = b",
+        "2|2|1;");
+  do_sql(db, "CREATE TABLE k(a TEXT, body, PRIMARY KEY(a COLLATE NOCASE, a COLLATE RTRIM))"
+             " WITHOUT ROWID; INSERT INTO k VALUES('x', 'Hello Rome'), ('X', 'Hello Berlin')");
+  assert_int_equal(enrich(db, "'k', 'body'"), 2);
+  do_sql(db, "UPDATE k SET body = 'Hello Angela' WHERE a = 'X' COLLATE BINARY");
+  assert_int_equal(enrich(db, "'k', 'body'"), 1);
+  check(db, "SELECT count(DISTINCT k_a COLLATE BINARY) FROM k_body_ner", "2;");
+  close_db(db);
+}
+
+/* Columns called like ours, a table of ours as the user's, and names that leave no room. */
+static void names_like_ours_will_do(void **state) {
+  static const char *const columns[] = {"entity",     "label",  "start", "end",
+                                        "docs_rowid", "change", "error", "hash",
+                                        "rowid_was",  "key",    "value", "new"};
+  size_t n = sizeof columns / sizeof *columns;
+  sqlite3 *db = open_db(":memory:");
+  char *name;
+  for( size_t i = 0; i < n; i++ ) {
+    do_sqlf(db, "CREATE TABLE docs(\"%w\" TEXT, x TEXT UNIQUE)", columns[i]);
+    do_sql(db, "INSERT INTO docs VALUES('Hello Rome', 1), ('Hello Berlin', 2)");
+    assert_int_equal(enrich_column(db, "docs", columns[i]), 2);
+    do_sqlf(db, "UPDATE docs SET \"%w\" = 'Angela' WHERE rowid = 1; DELETE FROM docs WHERE x = 2",
+            columns[i]);
+    assert_int_equal(enrich_column(db, "docs", columns[i]), 2);
+    do_sql(db, "DROP TABLE docs");
+    do_sqlf(db, "CREATE TABLE docs(\"%w\" TEXT, body, PRIMARY KEY(\"%w\")) WITHOUT ROWID",
+            columns[i], columns[i]);
+    do_sql(db, "INSERT INTO docs VALUES('a', 'Hello Rome')");
+    assert_int_equal(enrich_column(db, "docs", "body"), 1);
+    name = sqlite3_mprintf("docs_%s", columns[i]);
+    undo(db, name);
+    undo(db, "docs_body");
+    sqlite3_free(name);
+    do_sql(db, "DROP TABLE docs");
+  }
+  make_docs(db, 3);
+  enrich(db, "'docs', 'body'");
+  assert_true(enrich_column(db, "docs_body_ner", "entity") > 0);
+  do_sql(db, "UPDATE docs SET body = 'Hello Rome' WHERE id = 1");
+  assert_int_equal(enrich(db, "'docs', 'body'"), 1);
+  assert_true(enrich_column(db, "docs_body_ner", "entity") > 0);
+  /* A long name. */
+  name = sqlite3_mprintf("%.*c", 20000, 'x');
+  do_sqlf(db, "CREATE TABLE \"%w\"(\"%w\"); INSERT INTO \"%w\" VALUES('Hello Rome')", name, name,
+          name);
+  assert_int_equal(enrich_column(db, name, name), 1);
+  sqlite3_free(name);
+  /* SQLite reserves sqlite_... */
+  do_sql(db, "CREATE TABLE SQLite(body); CREATE TABLE sqlite2(body)");
+  check_error(db, "SELECT * FROM ner_enrich('sqlite', 'body')", "rename it with ALTER TABLE");
+  assert_int_equal(enrich_column(db, "sqlite2", "body"), 0);
+  close_db(db);
+}
+
+/* Table a_b, column c and table a, column b_c ask for one name. */
+static void one_name_for_two_is_told(void **state) {
+  sqlite3 *db = open_db(":memory:");
+  do_sql(db, "CREATE TABLE a_b(c); CREATE TABLE a(b_c); INSERT INTO a VALUES('x');"
+             "INSERT INTO a_b VALUES('Hello Rome')");
+  assert_int_equal(enrich(db, "'a_b', 'c'"), 1);
+  check_error(db, "SELECT * FROM ner_enrich('a', 'b_c')",
+              "belongs to table 'a_b', column 'c', not to table 'a', column 'b_c'");
+  do_sql(db, "ALTER TABLE a RENAME COLUMN b_c TO d");
+  assert_int_equal(enrich(db, "'a', 'd'"), 1);
+  assert_int_equal(enrich(db, "'a_b', 'c'"), 0);
   close_db(db);
 }
 
@@ -483,22 +567,149 @@ static void a_table_made_anew_is_begun_anew(void **state) {
   close_db(db);
 }
 
-static void a_renamed_table_is_another(void **state) {
+/* ALTER TABLE takes the triggers along; the results follow when ner_enrich() next runs. */
+static void renamed_tables_and_columns_keep_their_results(void **state) {
+  for( int i = 0; i < 4; i++ ) {
+    bool file = i % 2, with_key = i / 2;
+    char dir[TEST_PATH], path[TEST_PATH];
+    sqlite3 *db;
+    char *was, *is;
+    test_dir_make(dir);
+    db = open_db(file ? test_path(path, dir, "a.db") : ":memory:");
+    make_docs(db, 20);
+    if( !with_key )
+      do_sql(db, "CREATE TABLE d(title, body TEXT); INSERT INTO d SELECT title, body FROM docs;"
+                 "DROP TABLE docs; ALTER TABLE d RENAME TO docs");
+    assert_int_equal(enrich_column(db, "docs", "body"), 20);
+    assert_int_equal(enrich_column(db, "docs", "title"), 20);
+    do_sql(db, "CREATE VIEW people AS SELECT entity FROM docs_body_ner");
+    was = ask(db, "SELECT * FROM docs_body_ner");
+    do_sql(db, "ALTER TABLE docs RENAME TO papers; ALTER TABLE papers ADD COLUMN year;"
+               "UPDATE papers SET body = body || '.' WHERE rowid = 20;"
+               "DELETE FROM papers WHERE rowid = 20");
+    check_error(db, ENRICH, "if the table was renamed, give its new name");
+    assert_int_equal(enrich_column(db, "papers", "body"), 1);
+    is = ask(db, "SELECT * FROM papers_body_ner");
+    assert_true(strncmp(was, is, strlen(is)) == 0 && strlen(is) > strlen(was) / 2);
+    check(db, "SELECT count(*) FROM papers_body_ner WHERE papers_rowid = 20", "0;");
+    check(db, "SELECT count(*) > 0 FROM people", "1;");
+    check(db, "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'docs_body*' AND type <> 'index'",
+          "0;");
+    check(db, "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'docs_title*'",
+          with_key ? "9;" : "11;");
+    do_sql(db, "UPDATE papers SET body = 'Hello Rome' WHERE rowid < 4");
+    assert_int_equal(enrich_column(db, "papers", "body"), 3);
+    assert_int_equal(enrich_column(db, "papers", "title"), 1);
+    /* The column, and both at once. */
+    do_sql(db, "ALTER TABLE papers RENAME COLUMN body TO text");
+    check_error(db, "SELECT * FROM ner_enrich('papers', 'body')",
+                "if the column was renamed, give its new name");
+    assert_int_equal(enrich_column(db, "papers", "text"), 0);
+    do_sql(
+        db,
+        "ALTER TABLE papers RENAME TO docs; ALTER TABLE docs RENAME COLUMN text TO \"bo\"\"dy\"");
+    assert_int_equal(enrich_column(db, "docs", "bo\"dy"), 0);
+    do_sql(db, "ALTER TABLE docs RENAME COLUMN \"bo\"\"dy\" TO body;"
+               "INSERT INTO docs(body) VALUES('Hello Berlin')");
+    assert_int_equal(enrich_column(db, "docs", "body"), 1);
+    check_docs(db, NULL);
+    check(db, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'", "6;");
+    check(db, "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", "4;");
+    /* In case alone, which SQLite does in two steps. */
+    do_sql(db, "ALTER TABLE docs RENAME TO x; ALTER TABLE x RENAME TO Docs");
+    assert_int_equal(enrich_column(db, "docs", "body"), 0);
+    check_docs(db, NULL);
+    sqlite3_free(was);
+    sqlite3_free(is);
+    assert_int_equal(enrich_column(db, "docs", "title"), 1);
+    undo(db, "docs_body");
+    undo(db, "docs_title");
+    check(db, "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%ner%'", "0;");
+    close_db(db);
+    test_dir_remove(dir);
+  }
+}
+
+static void renamed_keys_keep_their_results(void **state) {
+  sqlite3 *db = open_db(":memory:");
+  do_sql(db, "CREATE TABLE k(a TEXT COLLATE NOCASE, b, body, PRIMARY KEY(a, b)) WITHOUT ROWID;"
+             "INSERT INTO k VALUES('x', 1, 'Hello Rome'), ('y', 2, 'Hello Berlin')");
+  assert_int_equal(enrich_column(db, "k", "body"), 2);
+  do_sql(db, "ALTER TABLE k RENAME COLUMN a TO c; UPDATE k SET body = 'Hello Paris' WHERE c = 'x'");
+  assert_int_equal(enrich_column(db, "k", "body"), 1);
+  check(db, "SELECT count(*) FROM k_body_ner JOIN k ON k.c = k_c AND k.b = k_b", "2;");
+  do_sql(db, "ALTER TABLE k RENAME COLUMN b TO a; ALTER TABLE k RENAME TO k2");
+  assert_int_equal(enrich_column(db, "k2", "body"), 0);
+  check(db, "SELECT count(*) FROM k2_body_ner JOIN k2 ON k2.c = k2_c AND k2.a = k2_a", "2;");
+  close_db(db);
+}
+
+/* The name of a renamed table is given to another one; neither may lose anything. */
+static void a_name_given_away_is_told(void **state) {
   sqlite3 *db = open_db(":memory:");
   make_docs(db, 20);
   enrich(db, "'docs', 'body'");
-  do_sql(db, "ALTER TABLE docs RENAME TO papers; ALTER TABLE papers ADD COLUMN year");
-  do_sql(db, "UPDATE papers SET body = 'Rome' WHERE id = 1"); /* the triggers work on */
-  check(db, "SELECT docs_rowid FROM docs_body_ner_queue", "1;");
-  assert_int_equal(enrich(db, "'papers', 'body'"), 20);
-  do_sql(db, "ALTER TABLE papers RENAME TO docs");
-  enrich(db, "'docs', 'body'");
+  do_sql(db, "ALTER TABLE docs RENAME TO papers");
+  make_docs(db, 5);
+  check_error(db, ENRICH, "run ner_enrich for that table under its present name first");
+  assert_int_equal(enrich_column(db, "papers", "body"), 0);
+  assert_int_equal(enrich_column(db, "docs", "body"), 5);
   check_docs(db, NULL);
-  undo(db, "papers_body");
-  do_sql(db, "ALTER TABLE docs RENAME COLUMN body TO text");
-  check_error(db, ENRICH, "no column 'body'");
+  check(db, "SELECT count(DISTINCT papers_rowid) > 5 FROM papers_body_ner", "1;");
+  close_db(db);
+}
+
+/* As earlier versions left it: a second set of tables, and the old triggers at work. */
+static void triggers_of_an_earlier_name_end(void **state) {
+  sqlite3 *db = open_db(":memory:");
+  make_docs(db, 20);
+  enrich(db, "'docs', 'body'");
+  do_sql(db, "CREATE TABLE papers AS SELECT * FROM docs LIMIT 0");
+  do_sql(db, "DROP TABLE papers; ALTER TABLE docs RENAME TO papers;"
+             "CREATE TEMP TABLE old AS SELECT sql FROM sqlite_schema WHERE type = 'trigger'");
+  enrich_column(db, "papers", "body");
+  do_sql(db,
+         "CREATE TABLE docs_body_ner_queue(docs_rowid INTEGER NOT NULL, change INTEGER NOT NULL,"
+         " PRIMARY KEY(docs_rowid))");
+  for( int i = 0; i < 3; i++ ) {
+    char *sql, *found = sqlite3_mprintf("SELECT sql FROM old LIMIT 1 OFFSET %d", i);
+    sql = ask(db, found);
+    sql[strlen(sql) - 1] = 0;
+    do_sql(db, sql);
+    sqlite3_free(sql);
+    sqlite3_free(found);
+  }
+  do_sql(db, "UPDATE papers SET body = 'Hello Rome' WHERE id = 1");
+  check(db, "SELECT count(*) FROM docs_body_ner_queue", "1;");
+  assert_int_equal(enrich_column(db, "papers", "body"), 1);
+  do_sql(db, "UPDATE papers SET body = 'Hello Paris' WHERE id = 2");
+  check(db, "SELECT count(*) FROM docs_body_ner_queue", "1;"); /* it is left as it is */
+  assert_int_equal(enrich_column(db, "papers", "body"), 1);
+  check(db, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'", "3;");
+  close_db(db);
+}
+
+static void a_dropped_column_says_what_to_do(void **state) {
+  sqlite3 *db = open_db(":memory:");
+  make_docs(db, 5);
+  enrich(db, "'docs', 'body'");
+  check_error(db, "ALTER TABLE docs DROP COLUMN body", "docs_body_ner_");
+  check(db,
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name GLOB 'docs_body_ner_*'"
+        " AND sql LIKE '%by ner_enrich(); sql/enrich-undo.sql removes it%'",
+        "3;");
   undo(db, "docs_body");
-  check(db, "SELECT count(*) FROM sqlite_schema", "1;");
+  do_sql(db, "ALTER TABLE docs DROP COLUMN body");
+  check_error(db, ENRICH, "has no column 'body'");
+  close_db(db);
+  /* A table made anew without the column, as programs do that know no DROP COLUMN. */
+  db = open_db(":memory:");
+  make_docs(db, 5);
+  enrich(db, "'docs', 'body'");
+  do_sql(db,
+         "CREATE TABLE x(id INTEGER PRIMARY KEY, title); INSERT INTO x SELECT id, title FROM docs;"
+         "DROP TABLE docs; ALTER TABLE x RENAME TO docs");
+  check_error(db, ENRICH, "if it was dropped, sql/enrich-undo.sql removes what is left");
   close_db(db);
 }
 
@@ -533,13 +744,20 @@ int main(void) {
       cmocka_unit_test(names_are_found_as_sqlite_finds_them),
       cmocka_unit_test(attached_files_are_enriched),
       cmocka_unit_test(tables_without_rowid_keep_their_keys),
+      cmocka_unit_test(a_column_may_be_in_the_key_twice),
+      cmocka_unit_test(names_like_ours_will_do),
+      cmocka_unit_test(one_name_for_two_is_told),
       cmocka_unit_test(columns_may_be_called_rowid),
       cmocka_unit_test(generated_columns_follow_what_they_are_made_of),
       cmocka_unit_test(collations_do_not_hide_changes),
       cmocka_unit_test(two_columns_of_a_table),
       cmocka_unit_test(arguments_may_come_from_a_join),
       cmocka_unit_test(a_table_made_anew_is_begun_anew),
-      cmocka_unit_test(a_renamed_table_is_another),
+      cmocka_unit_test(renamed_tables_and_columns_keep_their_results),
+      cmocka_unit_test(renamed_keys_keep_their_results),
+      cmocka_unit_test(a_name_given_away_is_told),
+      cmocka_unit_test(triggers_of_an_earlier_name_end),
+      cmocka_unit_test(a_dropped_column_says_what_to_do),
       cmocka_unit_test(undone_it_leaves_nothing),
   };
   return cmocka_run_group_tests(tests, begin_models, NULL);

@@ -126,14 +126,14 @@ static void a_lock_held_for_too_long_is_reported(void **state) {
     pair_open(&p, journals[i], 300);
     do_sql(p.db, "PRAGMA busy_timeout = 100");
     do_sql(p.other, "BEGIN IMMEDIATE");
-    check_error(p.db, ENRICH, "locked by somebody else");
+    check_error(p.db, ENRICH, "locked by another connection");
     check(p.db, "SELECT count(*) FROM sqlite_schema", "1;");
     do_sql(p.other, "COMMIT");
     statement = begin_enrich(p.db);
     was = ask(p.other, "SELECT count(*) FROM docs_body_ner");
     do_sql(p.other, "BEGIN IMMEDIATE");
     assert_int_equal(sqlite3_step(statement), SQLITE_ERROR);
-    assert_non_null(strstr(sqlite3_errmsg(p.db), "it goes on where it was"));
+    assert_non_null(strstr(sqlite3_errmsg(p.db), "continues where it stopped"));
     sqlite3_finalize(statement);
     check(p.db, "SELECT count(*) FROM docs_body_ner", was); /* what is done stays */
     do_sql(p.other, "COMMIT");
@@ -207,7 +207,7 @@ static void two_may_work_at_once(void **state) {
   assert_int_equal(enrich(second, "'docs', 'body', 'other'"), 400);
   do_sql(second, "UPDATE docs SET body = body || '!'");
   assert_int_equal(sqlite3_step(one), SQLITE_ERROR);
-  assert_non_null(strstr(sqlite3_errmsg(p.db), "gives way"));
+  assert_non_null(strstr(sqlite3_errmsg(p.db), "this one stops"));
   sqlite3_finalize(one);
   enrich(second, "'docs', 'body', 'other'");
   check_docs(p.db, "other");
@@ -395,6 +395,17 @@ static void bad_arguments_are_told(void **state) {
   check_error(db, "SELECT * FROM ner_enrich('docs', 'nothing')", "has no column 'nothing'");
   check_error(db, "SELECT * FROM ner_enrich('docs', 'rowid')", "has no column 'rowid'");
   check_error(db, "SELECT * FROM ner_enrich('v', 'body')", "is not a table but a view");
+  do_sql(db, "CREATE TEMP VIEW tv AS SELECT 1 AS body; ATTACH ':memory:' AS aux;"
+             "CREATE VIEW aux.av AS SELECT 1 AS body");
+  check_error(db, "SELECT * FROM ner_enrich('main.v', 'body')", "is not a table but a view");
+  check_error(db, "SELECT * FROM ner_enrich('tv', 'body')", "is not a table but a view");
+  check_error(db, "SELECT * FROM ner_enrich('aux.av', 'body')", "is not a table but a view");
+  check_error(db, "SELECT * FROM ner_enrich('ner', 'text')",
+              "is not a table but a table-valued function");
+  check_error(db, "SELECT * FROM ner_enrich('json_each', 'value')",
+              "is not a table but a table-valued function");
+  check_error(db, "SELECT * FROM ner_enrich('pragma_table_list', 'name')",
+              "is not a table but a table-valued function");
   check_error(db, "SELECT * FROM ner_enrich('f', 'body')", "virtual table");
   check_error(db, "SELECT * FROM ner_enrich('f_content', 'c0')", "shadow table");
   check_error(db, "SELECT * FROM ner_enrich('sqlite_schema', 'sql')", "SQLite's own");
@@ -417,7 +428,7 @@ static void what_is_not_ours_is_left_alone(void **state) {
     db = open_db(":memory:");
     make_docs(db, 5);
     do_sql(db, in_the_way[i]);
-    check_error(db, ENRICH, "is there already and not of ner_enrich's making");
+    check_error(db, ENRICH, "exists already and was not made by ner_enrich");
     check(db, "SELECT count(*) FROM sqlite_schema", "2;");
     close_db(db);
   }
@@ -438,7 +449,7 @@ static void damage_is_told_or_mended(void **state) {
       "ALTER TABLE docs_body_ner_queue RENAME COLUMN change TO x",
       "ALTER TABLE docs_body_ner ADD COLUMN x",
       "UPDATE docs_body_ner_state SET value = 'x' WHERE key = 'table'",
-      "UPDATE docs_body_ner_state SET value = 2 WHERE key = 'layout'",
+      "UPDATE docs_body_ner_state SET value = 3 WHERE key = 'layout'",
       "DELETE FROM docs_body_ner_state WHERE key = 'column'"};
   sqlite3 *db;
   for( size_t i = 0; i < sizeof damage / sizeof *damage; i++ ) {
