@@ -30,7 +30,6 @@
 **   - new rowids, which VACUUM or a restored dump may give to a table without an INTEGER PRIMARY
 **     KEY: enrich/rowids.c notices them.
 */
-#include "sql/batch.h"
 #include "enrich/enrich.h"
 
 #include <math.h>
@@ -56,8 +55,6 @@ static const char enrich_schema[] =
     " rows_per_second REAL, eta_seconds REAL, \"table\" BLOB HIDDEN, \"column\" BLOB HIDDEN,"
     " model BLOB HIDDEN, aggregation BLOB HIDDEN, threshold BLOB HIDDEN)";
 
-#define ENRICH_FIRST_BYTES (8 * 1024) /* of text in the first batch: the first row comes soon */
-
 struct enrich_cursor {
   struct ner_sql_cursor base;
   struct ner_model *model;
@@ -70,7 +67,6 @@ struct enrich_cursor {
   struct ner_enrich_counts sum; /* since the call began */
   sqlite3_int64 total;
   double seconds; /* spent on batches, not between them */
-  size_t max_bytes;
 };
 
 static void enrich_end(struct enrich_cursor *c) {
@@ -175,7 +171,7 @@ static int enrich_run_batch(struct enrich_cursor *c, size_t *n_read,
   bool kept = false;
   int rc = NER_OK;
   while( rc == NER_OK && !kept ) {
-    rc = ner_enrich_batcher_run(c->batcher, c->max_bytes, n_read, &kept, counts, err);
+    rc = ner_enrich_batcher_run(c->batcher, n_read, &kept, counts, err);
     if( rc == NER_OK && !kept ) rc = ner_enrich_rowids_compare(&c->target, &c->conn, err);
   }
   return rc;
@@ -198,12 +194,10 @@ static int enrich_advance(struct enrich_cursor *c, struct ner_err *err) {
   c->sum.errors += counts.errors;
   c->seconds += ner_sql_seconds() - start;
   /* Where nothing was pending, the first row of the result says so; a later one is not needed. */
-  if( n_read == 0 ) {
+  if( n_read == 0 )
     c->base.eof = c->base.position > 0;
-  } else {
-    c->max_bytes = ner_sql_batch_resize(c->max_bytes, ner_sql_seconds() - start);
-    if( c->sum.rows >= c->total ) rc = enrich_count_pending(c, err);
-  }
+  else if( c->sum.rows >= c->total )
+    rc = enrich_count_pending(c, err);
   c->base.position++;
   return rc;
 }
@@ -229,7 +223,6 @@ static int enrich_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value *
   struct enrich_place place = {.db = ner_sql_table_of(cursor)->db};
   bool own = false, again = false;
   int rc = ner_sql_model(place.db, cursor->arg[2], &c->model, err);
-  c->max_bytes = ENRICH_FIRST_BYTES;
   if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[3], cursor->arg[4], &c->options, err);
   if( rc == NER_OK ) {
     c->settings = ner_enrich_settings(c->model, &c->options);

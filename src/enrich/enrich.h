@@ -196,10 +196,10 @@ int ner_enrich_batcher_new(const struct ner_enrich_target *target,
                            const struct ner_options *options, const char *settings,
                            struct ner_enrich_batcher **out, struct ner_err *err);
 void ner_enrich_batcher_free(struct ner_enrich_batcher *batcher);
-/* Does one batch of about max_bytes of text in one transaction. *n_read: pending rows read, 0 when
-** none is left; *counts: what was written; !*kept: nothing, because the rowids may have changed. */
-int ner_enrich_batcher_run(struct ner_enrich_batcher *batcher, size_t max_bytes, size_t *n_read,
-                           bool *kept, struct ner_enrich_counts *counts, struct ner_err *err);
+/* Does one batch, in one transaction. *n_read: pending rows read, 0 when none is left; *counts:
+** what was written; !*kept: nothing, because the rowids may have changed. */
+int ner_enrich_batcher_run(struct ner_enrich_batcher *batcher, size_t *n_read, bool *kept,
+                           struct ner_enrich_counts *counts, struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif

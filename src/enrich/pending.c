@@ -1,27 +1,25 @@
 /*
-** batch.c - one batch of ner_enrich(): some due rows are read, labelled and written.
+** pending.c - the pending rows, batch by batch: read, labelled and written.
 **
-** Reading and labelling, which takes nearly all the time, is done outside any transaction. Then, in
-** one short transaction, each row's entry is taken out of the queue, but only if it is still the
-** one that was read: an entry that has another `change` by now means that the row was changed
-** meanwhile, and it stays due. What was there of the row before is replaced by what was
-** found. So a kill at any moment leaves each row either due or done, never both, never neither.
+** Rows are read and labelled, which takes nearly all the time, outside any transaction, by the
+** reader that ner_query() uses (sql/stream.h): equal texts are labelled once, and while one batch
+** is written and its row of the result is looked at, the next is labelled in the background. The
+** queue is read in the order of its keys, each batch from behind the last one's keys on, because
+** the rows of batches under way are still in it. A pass over the queue that finds nothing is the
+** end.
+**
+** Then, in one short transaction, each row's entry is taken out of the queue, but only if it is
+** still the one that was read: another `change` means that the row was changed since, and it stays
+** pending. The results that the row had are replaced by the new ones. A kill at any moment leaves
+** each row either pending or done.
 */
-#include "sql/batch.h"
+#include "sql/stream.h"
 #include "enrich/enrich.h"
 
+#include <math.h>
 #include <string.h>
 
-#define MAX_ROWS 8192
-
-#define NO_INPUT SIZE_MAX
-
-struct row {
-  bool is_blob;
-  int64_t hash;
-  size_t input;          /* in batcher.input; NO_INPUT: gone, NULL or a BLOB */
-  size_t begin, n_bytes; /* in batcher.text */
-};
+#define PENDING_FIRST_BYTES (8 * 1024) /* of text in the first batch: the first result comes soon */
 
 struct ner_enrich_batcher {
   const struct ner_enrich_target *target;
@@ -30,23 +28,21 @@ struct ner_enrich_batcher {
   const struct ner_options *options;
   const char *settings;
 
-  sqlite3_stmt *due;          /* rows of the queue with their texts */
-  sqlite3_stmt *settings_are; /* the settings still are ours */
-  sqlite3_stmt *take;         /* an entry out of the queue */
+  sqlite3_stmt *first, *after; /* rows of the queue with their texts: all, those after some keys */
+  sqlite3_stmt *check_settings;
+  sqlite3_stmt *take; /* an entry out of the queue */
   sqlite3_stmt *drop_entities, *drop_error;
   sqlite3_stmt *add_entity, *add_error;
   sqlite3_stmt *set_hash, *drop_hash; /* NULL: rowids do not change */
   sqlite3_stmt *request_orphan_scan;  /* NULL: no row can go unseen */
 
-  struct row *row; /* [n_rows] */
-  size_t n_rows, cap_rows;
-  sqlite3_value **key; /* [n_rows, n_keys + 1] of the queue: keys and change */
-  size_t n_values, cap_values;
-  char *text; /* all texts, end to end */
-  size_t n_text, cap_text;
-  struct ner_input *input;   /* [n_inputs] */
-  struct ner_output *output; /* [n_inputs] */
-  size_t n_inputs;
+  struct ner_sql_stream stream; /* a pass over the queue */
+  bool streaming;
+  size_t n_passed; /* rows read in this pass */
+  size_t max_bytes;
+  sqlite3_stmt *reading; /* first or after, while a batch is read */
+  sqlite3_value **last;  /* [n_keys] keys of the last row read, if has_last */
+  bool has_last;
 };
 
 /* ---- life ---- */
@@ -59,64 +55,79 @@ int ner_enrich_batcher_new(const struct ner_enrich_target *target,
   int rc = NER_OK;
   *out = b;
   if( !b ) return ner_fail_nomem(err);
-  b->target = target;
-  b->conn = conn;
-  b->model = model;
-  b->options = options;
-  b->settings = settings;
-  /* Of the parameters, the keys come first, then the rest. */
+  *b = (struct ner_enrich_batcher){.target = target,
+                                   .conn = conn,
+                                   .model = model,
+                                   .options = options,
+                                   .settings = settings,
+                                   .max_bytes = PENDING_FIRST_BYTES};
+  b->last = ner_calloc((size_t)target->n_keys, sizeof *b->last);
+  if( !b->last ) return ner_fail_nomem(err);
+    /* Of the parameters, the keys come first, then the rest. */
+#define PENDING_ROWS                                                                               \
+  "SELECT $(q.$o$|, $), q.change, d.$C FROM $S.\"$N_queue\" AS q LEFT JOIN $S.$T AS d"             \
+  " ON $(q.$o = d.$k$| AND $)"
+#define PENDING_ORDER " ORDER BY $(q.$o$|, $)"
   const struct {
     sqlite3_stmt **statement;
+    bool needed;
     const char *sql;
   } statements[] = {
-      {&b->due, "SELECT $(q.$o$|, $), q.change, d.$C FROM $S.\"$N_queue\" AS q LEFT JOIN $S.$T AS d"
-                " ON $(q.$o = d.$k$| AND $) ORDER BY $(q.$o$|, $) LIMIT ?"},
-      {&b->settings_are, "SELECT 1 FROM $S.\"$N_state\" WHERE key = 'settings' AND value = ?"},
-      {&b->take, "DELETE FROM $S.\"$N_queue\" WHERE $($o = ?$i$| AND $) AND change = ?"},
-      {&b->drop_entities, "DELETE FROM $S.\"$N\" WHERE $($o = ?$i$| AND $)"},
-      {&b->drop_error, "DELETE FROM $S.\"$N_error\" WHERE $($o = ?$i$| AND $)"},
-      {&b->add_entity, "INSERT INTO $S.\"$N\"($($o$|, $), entity, label, score, start, \"end\")"
-                       " VALUES($(?$i$|, $), ?, ?, ?, ?, ?)"},
-      {&b->add_error, "INSERT INTO $S.\"$N_error\"($($o$|, $), error) VALUES($(?$i$|, $), ?)"},
+      {&b->first, true, PENDING_ROWS PENDING_ORDER},
+      {&b->after, true, PENDING_ROWS " WHERE ($(q.$o$|, $)) > ($(?$i$|, $))" PENDING_ORDER},
+      {&b->check_settings, true,
+       "SELECT 1 FROM $S.\"$N_state\" WHERE key = 'settings' AND value = ?"},
+      {&b->take, true, "DELETE FROM $S.\"$N_queue\" WHERE $($o = ?$i$| AND $) AND change = ?"},
+      {&b->drop_entities, true, "DELETE FROM $S.\"$N\" WHERE $($o = ?$i$| AND $)"},
+      {&b->drop_error, true, "DELETE FROM $S.\"$N_error\" WHERE $($o = ?$i$| AND $)"},
+      {&b->add_entity, true,
+       "INSERT INTO $S.\"$N\"($($o$|, $), entity, label, score, start, \"end\")"
+       " VALUES($(?$i$|, $), ?, ?, ?, ?, ?)"},
+      {&b->add_error, true,
+       "INSERT INTO $S.\"$N_error\"($($o$|, $), error) VALUES($(?$i$|, $), ?)"},
+      {&b->set_hash, target->rowids_may_change,
+       "REPLACE INTO $S.\"$N_hash\"($($o$|, $), hash) VALUES($(?$i$|, $), ?)"},
+      {&b->drop_hash, target->rowids_may_change,
+       "DELETE FROM $S.\"$N_hash\" WHERE $($o = ?$i$| AND $)"},
+      {&b->request_orphan_scan, target->replaceable,
+       "REPLACE INTO $S.\"$N_state\"(key, value) VALUES('orphan_scan', random())"},
   };
   for( size_t i = 0; i < sizeof statements / sizeof *statements && rc == NER_OK; i++ ) {
-    char *sql = ner_enrich_sql(target, statements[i].sql);
+    char *sql;
+    if( !statements[i].needed ) continue;
+    sql = ner_enrich_sql(target, statements[i].sql);
     rc = ner_enrich_prepare(conn, sql, statements[i].statement, err);
-    sqlite3_free(sql);
-  }
-  if( rc == NER_OK && target->rowids_may_change ) {
-    char *set = ner_enrich_sql(target, "REPLACE INTO $S.\"$N_hash\"($($o$|, $), hash)"
-                                       " VALUES($(?$i$|, $), ?)");
-    char *drop = ner_enrich_sql(target, "DELETE FROM $S.\"$N_hash\" WHERE $($o = ?$i$| AND $)");
-    rc = ner_enrich_prepare(conn, set, &b->set_hash, err);
-    if( rc == NER_OK ) rc = ner_enrich_prepare(conn, drop, &b->drop_hash, err);
-    sqlite3_free(set);
-    sqlite3_free(drop);
-  }
-  if( rc == NER_OK && target->replaceable ) {
-    char *sql = ner_enrich_sql(
-        target, "REPLACE INTO $S.\"$N_state\"(key, value) VALUES('orphan_scan', random())");
-    rc = ner_enrich_prepare(conn, sql, &b->request_orphan_scan, err);
     sqlite3_free(sql);
   }
   return rc;
 }
 
-static void forget_rows(struct ner_enrich_batcher *b) {
-  for( size_t i = 0; i < b->n_values; i++ ) sqlite3_value_free(b->key[i]);
-  for( size_t i = 0; i < b->n_inputs; i++ ) ner_output_free(&b->output[i]);
-  NER_FREE(b->input);
-  NER_FREE(b->output);
-  b->input = NULL;
-  b->output = NULL;
-  b->n_values = b->n_inputs = b->n_rows = b->n_text = 0;
+static void pending_free_last(struct ner_enrich_batcher *b) {
+  for( int k = 0; k < b->target->n_keys && b->last; k++ ) {
+    sqlite3_value_free(b->last[k]);
+    b->last[k] = NULL;
+  }
+  b->has_last = false;
+}
+
+static void pending_end_pass(struct ner_enrich_batcher *b) {
+  if( b->streaming ) {
+    b->max_bytes = b->stream.max_bytes;
+    ner_sql_stream_end(&b->stream);
+  }
+  sqlite3_reset(b->reading);
+  b->reading = NULL;
+  b->streaming = false;
+  b->n_passed = 0;
+  pending_free_last(b);
 }
 
 void ner_enrich_batcher_free(struct ner_enrich_batcher *b) {
   if( !b ) return;
-  forget_rows(b);
-  sqlite3_finalize(b->due);
-  sqlite3_finalize(b->settings_are);
+  pending_end_pass(b);
+  sqlite3_finalize(b->first);
+  sqlite3_finalize(b->after);
+  sqlite3_finalize(b->check_settings);
   sqlite3_finalize(b->take);
   sqlite3_finalize(b->drop_entities);
   sqlite3_finalize(b->drop_error);
@@ -125,170 +136,185 @@ void ner_enrich_batcher_free(struct ner_enrich_batcher *b) {
   sqlite3_finalize(b->set_hash);
   sqlite3_finalize(b->drop_hash);
   sqlite3_finalize(b->request_orphan_scan);
-  NER_FREE(b->row);
-  NER_FREE(b->key);
-  NER_FREE(b->text);
+  NER_FREE(b->last);
   NER_FREE(b);
 }
 
 /* ---- reading ---- */
 
-static int read_row(struct ner_enrich_batcher *b, struct ner_err *err) {
-  int n_keys = b->target->n_keys, type = sqlite3_column_type(b->due, n_keys + 1);
-  size_t n_values = b->n_values + (size_t)n_keys + 1;
-  struct row *row;
-  if( ner_grow((void **)&b->row, &b->cap_rows, b->n_rows + 1, sizeof *b->row) != NER_OK ||
-      ner_grow((void **)&b->key, &b->cap_values, n_values, sizeof *b->key) != NER_OK )
-    return ner_fail_nomem(err);
-  for( int i = 0; i <= n_keys; i++ ) {
-    b->key[b->n_values] = sqlite3_value_dup(sqlite3_column_value(b->due, i));
-    if( !b->key[b->n_values++] ) return ner_fail_nomem(err);
+/* Copies n values; all or none, NULL, on failure. */
+static int pending_copy(sqlite3_value **to, int n, sqlite3_value *(*value)(void *from, int i),
+                        void *from, struct ner_err *err) {
+  int i = 0;
+  while( i < n && (to[i] = sqlite3_value_dup(value(from, i))) != NULL ) i++;
+  if( i == n ) return NER_OK;
+  while( i > 0 ) {
+    sqlite3_value_free(to[--i]);
+    to[i] = NULL;
   }
-  row = &b->row[b->n_rows++];
-  *row = (struct row){.input = NO_INPUT};
-  row->is_blob = type == SQLITE_BLOB;
-  if( row->is_blob ) {
-    const void *blob = sqlite3_column_blob(b->due, n_keys + 1);
-    size_t n_bytes = (size_t)sqlite3_column_bytes(b->due, n_keys + 1);
-    if( !blob && n_bytes > 0 ) return ner_fail_nomem(err);
-    row->hash = ner_enrich_hash(blob, n_bytes, true);
-  }
-  if( type != SQLITE_BLOB && type != SQLITE_NULL ) {
-    const unsigned char *text = sqlite3_column_text(b->due, n_keys + 1);
-    size_t n_bytes = (size_t)sqlite3_column_bytes(b->due, n_keys + 1);
-    if( !text || ner_grow((void **)&b->text, &b->cap_text, b->n_text + n_bytes, 1) != NER_OK )
-      return ner_fail_nomem(err);
-    if( n_bytes ) memcpy(b->text + b->n_text, text, n_bytes);
-    row->hash = ner_enrich_hash(text, n_bytes, false);
-    row->input = b->n_inputs++;
-    row->begin = b->n_text;
-    row->n_bytes = n_bytes;
-    b->n_text += n_bytes;
-  }
-  return NER_OK;
+  return ner_fail_nomem(err);
 }
 
-static int read_rows(struct ner_enrich_batcher *b, size_t max_bytes, struct ner_err *err) {
-  size_t cost_bytes = 0, n_inputs;
-  bool row = true;
-  int rc = NER_OK;
-  sqlite3_bind_int(b->due, 1, MAX_ROWS);
-  while( cost_bytes < max_bytes ) {
-    rc = ner_enrich_step(b->conn, b->due, &row, err);
-    if( rc != NER_OK || !row ) break;
-    rc = read_row(b, err);
-    if( rc != NER_OK ) break;
-    cost_bytes += b->row[b->n_rows - 1].n_bytes + NER_SQL_BATCH_ROW_BYTES;
+static sqlite3_value *pending_column(void *statement, int i) {
+  return sqlite3_column_value(statement, i);
+}
+static sqlite3_value *pending_key(void *keys, int i) {
+  return ((sqlite3_value **)keys)[i];
+}
+
+/* A ner_sql_feed of the queue: keys and change, and the row's text. */
+static int pending_feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner_err *err) {
+  struct ner_enrich_batcher *b = arg;
+  int n_keys = b->target->n_keys, rc;
+  bool row;
+  if( !b->reading ) {
+    b->reading = b->has_last ? b->after : b->first;
+    for( int k = 0; k < n_keys && b->has_last; k++ )
+      ner_enrich_bind_value(b->conn, b->after, k + 1, b->last[k]);
   }
-  sqlite3_reset(b->due);
-  n_inputs = b->n_inputs;
-  b->n_inputs = 0; /* there are no outputs yet */
-  if( rc != NER_OK || n_inputs == 0 ) return rc;
-  b->input = ner_calloc(n_inputs, sizeof *b->input);
-  b->output = ner_calloc(n_inputs, sizeof *b->output);
-  if( !b->input || !b->output ) return ner_fail_nomem(err);
-  b->n_inputs = n_inputs;
-  for( size_t i = 0; i < b->n_rows; i++ )
-    if( b->row[i].input != NO_INPUT ) {
-      b->input[b->row[i].input].utf8 = b->text ? b->text + b->row[i].begin : "";
-      b->input[b->row[i].input].n_bytes = b->row[i].n_bytes;
+  rc = ner_enrich_step(b->conn, b->reading, &row, err);
+  if( rc != NER_OK || !row ) return rc;
+  rc = pending_copy(key, n_keys + 1, pending_column, b->reading, err);
+  if( rc != NER_OK ) return rc;
+  *text = sqlite3_value_dup(sqlite3_column_value(b->reading, n_keys + 1));
+  if( *text ) return NER_OK;
+  for( int k = 0; k <= n_keys; k++ ) {
+    sqlite3_value_free(key[k]);
+    key[k] = NULL;
+  }
+  return ner_fail_nomem(err);
+}
+
+/* A ner_sql_pause: ends the statement, whose lock must not last, and notes how far it has come.
+** Without memory for that the pass begins again, which costs time and no more. */
+static void pending_pause(void *arg, const struct ner_sql_batch *batch) {
+  struct ner_enrich_batcher *b = arg;
+  size_t n_keys = (size_t)b->target->n_keys;
+  sqlite3_reset(b->reading);
+  b->reading = NULL;
+  if( batch->n_rows == 0 ) return;
+  pending_free_last(b);
+  b->has_last = pending_copy(b->last, (int)n_keys, pending_key,
+                             batch->key + (batch->n_rows - 1) * (n_keys + 1), NULL) == NER_OK;
+}
+
+/* The next batch of this pass, or of another one if this has found something. */
+static int pending_next_batch(struct ner_enrich_batcher *b, const struct ner_sql_batch **batch,
+                              struct ner_err *err) {
+  static const struct ner_sql_pushdown everything = {
+      .min_score = -INFINITY, .above_score = -INFINITY, .limit = -1};
+  for( ;; ) {
+    bool again;
+    int rc;
+    if( !b->streaming ) {
+      ner_sql_stream_begin(&b->stream, b->conn->host, b->model, b->options, &everything,
+                           b->target->n_keys + 1, pending_feed, b);
+      ner_sql_stream_by_batch(&b->stream, b->max_bytes, pending_pause);
+      b->streaming = true;
     }
-  return NER_OK;
-}
-
-/* ---- labelling ---- */
-
-static int label(struct ner_enrich_batcher *b, struct ner_err *err) {
-  int rc = NER_OK;
-  if( b->n_inputs > 0 )
-    rc = ner_pipeline_run(b->model, b->input, b->n_inputs, b->options, false, b->output,
-                          &b->conn->cancel.base, err);
-  /* A small batch may not have asked at all. */
-  if( rc == NER_OK && ner_cancelled(&b->conn->cancel.base) ) rc = ner_fail_interrupted(err);
-  return rc;
+    rc = ner_sql_stream_next_batch(&b->stream, batch, err);
+    if( rc != NER_OK ) return rc;
+    b->n_passed += (*batch)->n_rows;
+    again = (*batch)->n_rows == 0 && b->n_passed > 0;
+    if( (*batch)->n_rows > 0 ) return NER_OK;
+    pending_end_pass(b);
+    *batch = NULL;
+    if( !again ) return NER_OK;
+  }
 }
 
 /* ---- writing ---- */
 
-static int run(struct ner_enrich_batcher *b, sqlite3_stmt *statement, struct ner_err *err) {
+static int pending_run(struct ner_enrich_batcher *b, sqlite3_stmt *statement, struct ner_err *err) {
   bool row;
   return ner_enrich_step(b->conn, statement, &row, err);
 }
 
-/* Binds row i's keys; the next parameter's number. */
-static int bind_keys(struct ner_enrich_batcher *b, sqlite3_stmt *statement, size_t i) {
-  int n_keys = b->target->n_keys;
-  for( int k = 0; k < n_keys; k++ )
-    ner_enrich_bind_value(b->conn, statement, k + 1, b->key[i * (size_t)(n_keys + 1) + (size_t)k]);
-  return n_keys + 1;
+/* Binds a row's keys; the next parameter's number. */
+static int pending_bind_keys(struct ner_enrich_batcher *b, sqlite3_stmt *statement,
+                             sqlite3_value *const *key) {
+  for( int k = 0; k < b->target->n_keys; k++ )
+    ner_enrich_bind_value(b->conn, statement, k + 1, key[k]);
+  return b->target->n_keys + 1;
 }
 
-static int add_error(struct ner_enrich_batcher *b, size_t i, const char *message,
-                     struct ner_err *err) {
-  int at = bind_keys(b, b->add_error, i);
+static int pending_run_with_keys(struct ner_enrich_batcher *b, sqlite3_stmt *statement,
+                                 sqlite3_value *const *key, struct ner_err *err) {
+  pending_bind_keys(b, statement, key);
+  return pending_run(b, statement, err);
+}
+
+static int pending_write_hash(struct ner_enrich_batcher *b, const struct ner_sql_row *row,
+                              sqlite3_value *const *key, struct ner_err *err) {
+  int type = sqlite3_value_type(row->text), at;
+  size_t n_bytes = row->utf8.n_bytes;
+  const void *bytes = row->utf8.utf8;
+  if( !b->set_hash ) return NER_OK;
+  if( type == SQLITE_NULL ) return pending_run_with_keys(b, b->drop_hash, key, err);
+  if( type == SQLITE_BLOB ) {
+    bytes = sqlite3_value_blob(row->text);
+    n_bytes = (size_t)sqlite3_value_bytes(row->text);
+  }
+  at = pending_bind_keys(b, b->set_hash, key);
+  sqlite3_bind_int64(b->set_hash, at, ner_enrich_hash(bytes, n_bytes, type == SQLITE_BLOB));
+  return pending_run(b, b->set_hash, err);
+}
+
+static int pending_add_error(struct ner_enrich_batcher *b, const char *message,
+                             sqlite3_value *const *key, struct ner_err *err) {
+  int at = pending_bind_keys(b, b->add_error, key);
   ner_enrich_bind_text(b->conn, b->add_error, at, message, strlen(message));
-  return run(b, b->add_error, err);
+  return pending_run(b, b->add_error, err);
 }
 
-static int add_entities(struct ner_enrich_batcher *b, size_t i, const struct ner_entities *found,
-                        struct ner_err *err) {
-  int at = bind_keys(b, b->add_entity, i), rc = NER_OK;
-  const char *text = b->text + b->row[i].begin;
-  for( size_t k = 0; k < found->n && rc == NER_OK; k++ ) {
-    const struct ner_entity *e = &found->entity[k];
-    ner_enrich_bind_text(b->conn, b->add_entity, at, text + e->start_byte,
+static int pending_add_entities(struct ner_enrich_batcher *b, const struct ner_sql_row *row,
+                                const struct ner_entities *found, sqlite3_value *const *key,
+                                struct ner_err *err) {
+  int at = pending_bind_keys(b, b->add_entity, key), rc = NER_OK;
+  for( size_t i = 0; i < found->n && rc == NER_OK; i++ ) {
+    const struct ner_entity *e = &found->entity[i];
+    ner_enrich_bind_text(b->conn, b->add_entity, at, row->utf8.utf8 + e->start_byte,
                          e->end_byte - e->start_byte);
     ner_enrich_bind_text(b->conn, b->add_entity, at + 1, e->label, strlen(e->label));
     sqlite3_bind_double(b->add_entity, at + 2, e->score);
     sqlite3_bind_int64(b->add_entity, at + 3, e->start);
     sqlite3_bind_int64(b->add_entity, at + 4, e->end);
-    rc = run(b, b->add_entity, err);
+    rc = pending_run(b, b->add_entity, err);
   }
   return rc;
 }
 
-static int write_row(struct ner_enrich_batcher *b, size_t i, struct ner_enrich_counts *counts,
-                     struct ner_err *err) {
-  const struct row *row = &b->row[i];
-  const struct ner_output *output = row->input == NO_INPUT ? NULL : &b->output[row->input];
+static int pending_write_row(struct ner_enrich_batcher *b, const struct ner_sql_batch *batch,
+                             size_t i, struct ner_enrich_counts *counts, struct ner_err *err) {
+  const struct ner_entities *found = ner_sql_batch_found(batch, i);
+  const char *error = ner_sql_batch_error(batch, i);
   int n_keys = b->target->n_keys, rc;
-  /* As it stands there, number or not: an entry that cannot be taken would be read for ever. */
-  ner_enrich_bind_value(b->conn, b->take, bind_keys(b, b->take, i),
-                        b->key[i * (size_t)(n_keys + 1) + (size_t)n_keys]);
-  rc = run(b, b->take, err);
+  sqlite3_value *const *key = batch->key + i * (size_t)(n_keys + 1);
+  /* `change` as it is there, number or not: an entry that cannot be taken would be read for ever.
+  ** */
+  ner_enrich_bind_value(b->conn, b->take, pending_bind_keys(b, b->take, key), key[n_keys]);
+  rc = pending_run(b, b->take, err);
   if( rc != NER_OK || sqlite3_changes(b->conn->db) == 0 ) return rc;
-  bind_keys(b, b->drop_entities, i);
-  bind_keys(b, b->drop_error, i);
-  rc = run(b, b->drop_entities, err);
-  if( rc == NER_OK ) rc = run(b, b->drop_error, err);
-  if( rc == NER_OK && b->set_hash ) {
-    bool gone = row->input == NO_INPUT && !row->is_blob;
-    int at = bind_keys(b, gone ? b->drop_hash : b->set_hash, i);
-    if( !gone ) sqlite3_bind_int64(b->set_hash, at, row->hash);
-    rc = run(b, gone ? b->drop_hash : b->set_hash, err);
-  }
+  rc = pending_run_with_keys(b, b->drop_entities, key, err);
+  if( rc == NER_OK ) rc = pending_run_with_keys(b, b->drop_error, key, err);
+  if( rc == NER_OK ) rc = pending_write_hash(b, &batch->row[i], key, err);
   if( rc != NER_OK ) return rc;
   counts->rows++;
-  if( row->is_blob ) {
+  if( error ) {
     counts->errors++;
-    return add_error(b, i, "the text is a BLOB; store it as text, CAST(... AS TEXT)", err);
+    return pending_add_error(b, error, key, err);
   }
-  if( !output ) return NER_OK;
-  if( output->error ) {
-    counts->errors++;
-    return add_error(b, i, output->error, err);
-  }
-  counts->entities += (sqlite3_int64)output->found.n;
-  return add_entities(b, i, &output->found, err);
+  counts->entities += (sqlite3_int64)found->n;
+  return pending_add_entities(b, &batch->row[i], found, key, err);
 }
 
-/* Somebody else may be enriching the same column with another model. */
-static int check_settings(struct ner_enrich_batcher *b, struct ner_err *err) {
+/* Another connection may be enriching the same column with another model. */
+static int pending_check_settings(struct ner_enrich_batcher *b, struct ner_err *err) {
   bool row;
   int rc;
-  ner_enrich_bind_text(b->conn, b->settings_are, 1, b->settings, strlen(b->settings));
-  rc = ner_enrich_step(b->conn, b->settings_are, &row, err);
-  sqlite3_reset(b->settings_are);
+  ner_enrich_bind_text(b->conn, b->check_settings, 1, b->settings, strlen(b->settings));
+  rc = ner_enrich_step(b->conn, b->check_settings, &row, err);
+  sqlite3_reset(b->check_settings);
   if( rc == NER_OK && !row )
     rc = ner_fail(err, NER_ERROR,
                   "another ner_enrich of '%.150s' has begun with another model, aggregation or"
@@ -297,29 +323,30 @@ static int check_settings(struct ner_enrich_batcher *b, struct ner_err *err) {
   return rc;
 }
 
-static int write_rows(struct ner_enrich_batcher *b, bool *kept, struct ner_enrich_counts *counts,
-                      struct ner_err *err) {
+static int pending_write(struct ner_enrich_batcher *b, const struct ner_sql_batch *batch,
+                         bool *kept, struct ner_enrich_counts *counts, struct ner_err *err) {
   int rc = ner_enrich_begin(b->conn, true, err);
-  if( rc == NER_OK ) rc = check_settings(b, err);
+  if( rc == NER_OK ) rc = pending_check_settings(b, err);
   if( rc == NER_OK ) rc = ner_enrich_rowids_kept(b->target, b->conn, kept, err);
-  for( size_t i = 0; i < b->n_rows && rc == NER_OK && *kept; i++ )
-    rc = write_row(b, i, counts, err);
-  if( rc == NER_OK && b->request_orphan_scan ) rc = run(b, b->request_orphan_scan, err);
+  for( size_t i = 0; i < batch->n_rows && rc == NER_OK && *kept; i++ )
+    rc = pending_write_row(b, batch, i, counts, err);
+  if( rc == NER_OK && b->request_orphan_scan ) rc = pending_run(b, b->request_orphan_scan, err);
   if( rc == NER_OK ) rc = ner_enrich_commit(b->conn, err);
   if( rc != NER_OK ) ner_enrich_rollback(b->conn);
   return rc;
 }
 
-int ner_enrich_batcher_run(struct ner_enrich_batcher *b, size_t max_bytes, size_t *n_read,
-                           bool *kept, struct ner_enrich_counts *counts, struct ner_err *err) {
-  int rc = read_rows(b, max_bytes, err);
+int ner_enrich_batcher_run(struct ner_enrich_batcher *b, size_t *n_read, bool *kept,
+                           struct ner_enrich_counts *counts, struct ner_err *err) {
+  const struct ner_sql_batch *batch;
+  int rc = pending_next_batch(b, &batch, err);
+  *n_read = rc == NER_OK && batch ? batch->n_rows : 0;
   *kept = true;
-  *n_read = b->n_rows;
   *counts = (struct ner_enrich_counts){0};
-  if( rc == NER_OK && b->n_rows > 0 ) {
-    rc = label(b, err);
-    if( rc == NER_OK ) rc = write_rows(b, kept, counts, err);
-  }
-  forget_rows(b);
+  /* Labelling a small batch may not have asked at all. */
+  if( rc == NER_OK && ner_cancelled(&b->conn->cancel.base) ) rc = ner_fail_interrupted(err);
+  if( rc == NER_OK && *n_read > 0 ) rc = pending_write(b, batch, kept, counts, err);
+  /* Of what was read ahead, too, the keys may be of other rows now. */
+  if( rc != NER_OK || !*kept ) pending_end_pass(b);
   return rc;
 }

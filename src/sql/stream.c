@@ -18,6 +18,12 @@ void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_mode
   s->ended = !ner_sql_pushdown_possible(pushdown, model);
 }
 
+void ner_sql_stream_by_batch(struct ner_sql_stream *s, size_t max_bytes, ner_sql_pause *pause) {
+  s->batch[0].keep_nulls = s->batch[1].keep_nulls = true;
+  s->max_bytes = max_bytes;
+  s->pause = pause;
+}
+
 void ner_sql_stream_end(struct ner_sql_stream *s) {
   ner_sql_prefetch_abandon(s->prefetch);
   ner_sql_cancel_close(&s->cancel);
@@ -26,8 +32,9 @@ void ner_sql_stream_end(struct ner_sql_stream *s) {
 }
 
 static void stream_read(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
-  if( !s->ended )
-    (void)ner_sql_batch_read(batch, s->max_bytes, s->feed, s->arg, &s->ended, &s->feed_err);
+  if( s->ended ) return;
+  (void)ner_sql_batch_read(batch, s->max_bytes, s->feed, s->arg, &s->ended, &s->feed_err);
+  if( s->pause ) s->pause(s->arg, batch);
 }
 
 static int stream_label(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
@@ -92,6 +99,15 @@ static bool stream_find_next(struct ner_sql_stream *s) {
   }
   s->row = NULL;
   return false;
+}
+
+int ner_sql_stream_next_batch(struct ner_sql_stream *s, const struct ner_sql_batch **batch,
+                              struct ner_err *err) {
+  int rc = stream_turn(s, err);
+  *batch = &s->batch[s->current];
+  if( rc != NER_OK || (*batch)->n_rows > 0 || s->feed_err.code == NER_OK ) return rc;
+  *err = s->feed_err;
+  return s->feed_err.code;
 }
 
 int ner_sql_stream_next(struct ner_sql_stream *s, struct ner_err *err) {

@@ -11,6 +11,15 @@
 **       ... *stream.row, stream.key, and *stream.entity or, where that is NULL, stream.error ...
 **     ner_sql_stream_end(&stream);
 **
+** ner_enrich() writes a batch's results in one transaction and takes them batch by batch:
+**
+**     ner_sql_stream_begin(&stream, db, model, &options, &pushdown, n_keys, feed, arg);
+**     ner_sql_stream_by_batch(&stream, max_bytes, pause);
+**     for( rc = ner_sql_stream_next_batch(&stream, &batch, &err); rc == NER_OK && batch->n_rows > 0;
+**          rc = ner_sql_stream_next_batch(&stream, &batch, &err) )
+**       ... the rows of *batch, those whose text is NULL included ...
+**     ner_sql_stream_end(&stream);
+**
 ** Memory is bounded whatever the number of rows: there are two batches at most (sql/batch.h). While
 ** the rows of one are given out, the other is labelled in the background (sql/prefetch.h); the
 ** batch after that is read before it is finished.
@@ -21,6 +30,9 @@
 #include "sql/prefetch.h"
 
 #pragma GCC visibility push(hidden)
+
+/* Called with the feed's argument after each batch is read: the feed is not called for a while. */
+typedef void ner_sql_pause(void *arg, const struct ner_sql_batch *batch);
 
 struct ner_sql_stream {
   /* The result: an entity or an error. */
@@ -39,6 +51,7 @@ struct ner_sql_stream {
   struct ner_options options;
   const struct ner_sql_pushdown *pushdown;
   ner_sql_feed *feed;
+  ner_sql_pause *pause; /* NULL: none */
   void *arg;
   struct ner_sql_batch batch[2];
   int current;                       /* the batch that is given out; the other comes after it */
@@ -58,6 +71,11 @@ void ner_sql_stream_begin(struct ner_sql_stream *stream, sqlite3 *db, struct ner
                           void *arg);
 void ner_sql_stream_end(struct ner_sql_stream *stream); /* {0} is fine */
 int ner_sql_stream_next(struct ner_sql_stream *stream, struct ner_err *err);
+/* Before the first ner_sql_stream_next_batch(); the first batch has about max_bytes of text. */
+void ner_sql_stream_by_batch(struct ner_sql_stream *stream, size_t max_bytes, ner_sql_pause *pause);
+/* The next batch, labelled; without rows at the end. It stays until the next call. */
+int ner_sql_stream_next_batch(struct ner_sql_stream *stream, const struct ner_sql_batch **batch,
+                              struct ner_err *err);
 
 #pragma GCC visibility pop
 #endif
