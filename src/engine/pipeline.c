@@ -81,9 +81,10 @@ int ner_pipeline_run(struct ner_model *model, const struct ner_input *inputs, si
   int code = ner_pool_check(err);
   if( code ) return code;
   if( n > INT_MAX ) return ner_fail(err, NER_ERROR, "%zu texts at once; pass fewer", n);
-  if( model->config.max_tokens < 3 )
-    return ner_fail(err, NER_ERROR, "%s: the model takes %d tokens at once; at least 3 are needed",
-                    model->path, (int)model->config.max_tokens);
+  run.n_around = ner_template_tok(ner_tokenizer_template(model->tokenizer));
+  if( model->config.max_tokens <= run.n_around )
+    return ner_fail(err, NER_ERROR, "%s: the model takes %d tokens at once; at least %d are needed",
+                    model->path, (int)model->config.max_tokens, (int)run.n_around + 1);
   code = ner_pipeline_tokenise(&run, err);
   if( code == NER_OK ) code = ner_pipeline_plan_windows(&run, err);
   if( code == NER_OK && run.n_parts > 0 ) {

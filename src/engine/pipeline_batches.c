@@ -15,7 +15,8 @@ static int pipeline_add_windows(struct pipeline_run *run, uint32_t input) {
   struct ner_window *window = NULL;
   size_t n = 0, cap = 0;
   int code = ner_windows_plan(&run->outputs[input].tokens,
-                              (uint32_t)run->model->config.max_tokens - 2, &window, &n, &cap);
+                              (uint32_t)(run->model->config.max_tokens - run->n_around), &window,
+                              &n, &cap);
   if( code == NER_OK )
     code = ner_grow((void **)&run->part, &run->cap_parts, run->n_parts + n, sizeof *run->part);
   for( size_t i = 0; code == NER_OK && i < n; i++ )
@@ -37,9 +38,9 @@ int ner_pipeline_plan_windows(struct pipeline_run *run, struct ner_err *err) {
 
 /* ---- windows → batches ---- */
 
-/* With [CLS] and [SEP], which the model wants. */
-static size_t pipeline_part_tok(const struct pipeline_part *part) {
-  return part->window.end - part->window.begin + 2;
+/* With [CLS] and [SEP], or what else the model wants. */
+static size_t pipeline_part_tok(const struct pipeline_run *run, const struct pipeline_part *part) {
+  return part->window.end - part->window.begin + (size_t)run->n_around;
 }
 
 /* Cuts the parts into batches of about target_tok, never more than NER_BATCH_TOK unless
@@ -48,7 +49,7 @@ static size_t pipeline_part_tok(const struct pipeline_part *part) {
 static int pipeline_cut_batches(struct pipeline_run *run, size_t target_tok) {
   size_t tok = 0;
   for( size_t i = 0; i < run->n_parts; i++ ) {
-    size_t more = pipeline_part_tok(&run->part[i]);
+    size_t more = pipeline_part_tok(run, &run->part[i]);
     if( tok == 0 || tok + more > NER_BATCH_TOK || tok + more / 2 > target_tok ) {
       if( ner_pipeline_cut(&run->batch, i) ) return NER_NOMEM;
       tok = 0;
@@ -74,7 +75,7 @@ static size_t pipeline_count_workers(const struct pipeline_run *run, size_t tota
 int ner_pipeline_plan_batches(struct pipeline_run *run, struct ner_err *err) {
   size_t n_threads = (size_t)ner_pool_threads(0), n_workers, total_tok = 0;
   size_t target_tok = NER_BATCH_TOK;
-  for( size_t i = 0; i < run->n_parts; i++ ) total_tok += pipeline_part_tok(&run->part[i]);
+  for( size_t i = 0; i < run->n_parts; i++ ) total_tok += pipeline_part_tok(run, &run->part[i]);
   n_workers = pipeline_count_workers(run, total_tok, n_threads);
   run->as_team = 2 * n_workers <= n_threads;
   if( run->as_team ) {

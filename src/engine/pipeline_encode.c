@@ -56,16 +56,16 @@ void ner_pipeline_close_workers(struct pipeline_run *run) {
 /* Lays the parts [begin, end) end to end. Returns the number of tokens. */
 static int32_t pipeline_lay_out(const struct pipeline_run *run, size_t begin, size_t end,
                                 struct pipeline_worker *worker) {
-  const struct ner_tokenizer *tokenizer = run->model->tokenizer;
+  const struct ner_template *around = ner_tokenizer_template(run->model->tokenizer);
   int32_t n_tok = 0;
   for( size_t i = begin; i < end; i++ ) {
     const struct pipeline_part *part = &run->part[i];
     const struct ner_token *token = run->outputs[part->input].tokens.token;
     worker->seq_begin[i - begin] = n_tok;
-    worker->ids[n_tok++] = ner_tokenizer_cls(tokenizer);
+    for( int32_t k = 0; k < around->n_before; k++ ) worker->ids[n_tok++] = around->before[k];
     for( uint32_t t = part->window.begin; t < part->window.end; t++ )
       worker->ids[n_tok++] = token[t].id;
-    worker->ids[n_tok++] = ner_tokenizer_sep(tokenizer);
+    for( int32_t k = 0; k < around->n_after; k++ ) worker->ids[n_tok++] = around->after[k];
   }
   worker->seq_begin[end - begin] = n_tok;
   return n_tok;
@@ -75,13 +75,12 @@ static int32_t pipeline_lay_out(const struct pipeline_run *run, size_t begin, si
 static void pipeline_take_rows(struct pipeline_run *run, size_t begin, size_t end,
                                const struct pipeline_worker *worker) {
   const size_t n_labels = (size_t)run->model->config.n_labels;
+  const int32_t n_before = ner_tokenizer_template(run->model->tokenizer)->n_before;
   for( size_t i = begin; i < end; i++ ) {
     struct pipeline_part *part = &run->part[i];
     const struct ner_window *w = &part->window;
-    /* + 1: [CLS] */
-    const float *from =
-        worker->logits +
-        ((size_t)worker->seq_begin[i - begin] + 1 + w->keep_begin - w->begin) * n_labels;
+    const size_t row = (size_t)(worker->seq_begin[i - begin] + n_before) + w->keep_begin - w->begin;
+    const float *from = worker->logits + row * n_labels;
     float *to = run->outputs[part->input].probs + w->keep_begin * n_labels;
     for( uint32_t t = w->keep_begin; t < w->keep_end; t++, from += n_labels, to += n_labels )
       if( !ner_softmax(from, n_labels, to) ) part->damaged = true;

@@ -47,6 +47,7 @@ struct pipeline_run {
   const struct ner_input *inputs;
   struct ner_output *outputs;
   size_t n_inputs;
+  int32_t n_around;           /* tokens that the model wants around a window: [CLS] and [SEP] */
   struct pipeline_cuts chunk; /* of inputs */
   struct pipeline_part *part; /* [n_parts] */
   size_t n_parts, cap_parts;

@@ -40,7 +40,8 @@ static int pipeline_tokenise_text(const struct pipeline_run *run, const struct n
                                   int rank, struct ner_tokens *tokens, struct ner_err *err) {
   const struct ner_tokenizer *tokenizer = run->model->tokenizer;
   uint32_t next_word = 0, base_cp = 0;
-  if( input->n_bytes <= PIPELINE_STRETCH_BYTES || input->n_bytes > UINT32_MAX )
+  if( input->n_bytes <= PIPELINE_STRETCH_BYTES || input->n_bytes > UINT32_MAX ||
+      !ner_tokenizer_cuts_at_blanks(tokenizer) )
     return ner_tokenize(tokenizer, input->utf8 ? input->utf8 : "", input->n_bytes, 0, tokens, NULL,
                         err);
   for( size_t begin = 0, end; begin < input->n_bytes; begin = end ) {

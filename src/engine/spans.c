@@ -60,11 +60,14 @@ int32_t ner_argmax(const float *x, int32_t n) {
 /* The reference does not look for "##": a token is a subword when its piece and its
 ** part of the text differ in length, counted in code points. A word with deleted
 ** characters in it ("Hel\u200blo") therefore is a subword, and a "##rk" that covers four code
-** points is not. */
+** points is not. Where pieces inside a word have no prefix, it looks for a blank instead. */
 static bool spans_is_subword(const struct ner_model *model, const struct ner_token *token) {
+  const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
+  size_t n_prefix;
   if( token->id == ner_tokenizer_unk(model->tokenizer) ) return false;
-  return ner_vocab_piece_cp(ner_tokenizer_vocab(model->tokenizer), token->id) !=
-         token->end - token->start;
+  ner_vocab_prefix(vocab, &n_prefix);
+  if( n_prefix == 0 ) return token->glued;
+  return ner_vocab_piece_cp(vocab, token->id) != token->end - token->start;
 }
 
 /* Where the unit that begins with token `first` ends. */

@@ -4,7 +4,7 @@
 #ifndef NER_WINDOWS_H
 #define NER_WINDOWS_H
 
-#include "text/wordpiece.h"
+#include "text/tokenizer.h"
 
 #pragma GCC visibility push(hidden)
 

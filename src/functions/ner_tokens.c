@@ -87,7 +87,10 @@ static void tokens_column(struct ner_sql_cursor *cursor, sqlite3_context *contex
   size_t n_piece;
   const char *piece = ner_vocab_piece(ner_tokenizer_vocab(tokenizer), token->id, &n_piece);
   switch( column ) {
-  case TOKENS_IDX: sqlite3_result_int64(context, cursor->position + 1); break;
+  case TOKENS_IDX:
+    sqlite3_result_int64(context,
+                         cursor->position + ner_tokenizer_template(tokenizer)->n_before);
+    break;
   case TOKENS_TOKEN: tokens_result_slice(context, piece, n_piece); break;
   case TOKENS_WORD:
     if( token->id == ner_tokenizer_unk(tokenizer) )

@@ -301,26 +301,19 @@ int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struc
 
 /* ---- our own ---- */
 
-static const char *json_bool(bool value) {
-  return value ? "true" : "false";
-}
-
 char *ner_config_to_own(const struct ner_model *model) {
   const struct ner_config *c = &model->config;
-  const struct ner_text_rules *rules = ner_tokenizer_rules(model->tokenizer);
   size_t n = strlen(model->labels_json) + 1024;
   char *text = ner_alloc(n, 1), eps[NER_NUMBER_BYTES];
   if( !text ) return NULL;
   snprintf(text, n,
            "{\"architecture\":\"%s\",\"layers\":%d,\"hidden\":%d,\"heads\":%d,\"ffn\":%d,"
            "\"vocab_size\":%d,\"max_positions\":%d,\"type_vocab\":%d,\"max_tokens\":%d,"
-           "\"norm_eps\":%s,\"activation\":\"%s\",\"labels\":%s,\"clean_text\":%s,\"split_cjk\":%s,"
-           "\"strip_accents\":%s,\"lowercase\":%s}\n",
+           "\"norm_eps\":%s,\"activation\":\"%s\",\"labels\":%s}\n",
            ner_architecture_name(c->architecture), c->layers, c->hidden, c->heads, c->ffn,
            c->vocab_size, c->max_positions, c->type_vocab, c->max_tokens,
            ner_print_number(c->norm_eps, 9, eps), ner_activation_name(c->activation),
-           model->labels_json, json_bool(rules->clean_text), json_bool(rules->split_cjk),
-           json_bool(rules->strip_accents), json_bool(rules->lowercase));
+           model->labels_json);
   return text;
 }
 

@@ -74,7 +74,8 @@ int ner_labels_number(struct ner_model *model, int64_t n, const char *what, stru
 ** max_positions so far. */
 int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
                        struct ner_err *err);
-/* The configuration of a one-file model: everything, labels included. */
+/* The configuration of a one-file model, labels included. rules: of a file of version 1, where they
+** stand there; else as they were. */
 int ner_config_from_own(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
                         struct ner_text_rules *rules, struct ner_err *err);
 /* The same as text, for NER_FREE; NULL: no memory. */

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include "kernels/kernels.h"
 #include "model/safetensors.h"
-#include "text/wordpiece.h"
+#include "text/tokenizer.h"
 
 #pragma GCC visibility push(hidden)
 

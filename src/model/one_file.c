@@ -7,7 +7,8 @@
 **
 **   __metadata__             format "sqlite-ner", version "2", precision "f32" | "int8"
 **   config                   U8 [n]  JSON, see config.c
-**   vocabulary               U8 [n]  a piece a line
+**   vocabulary               U8 [n]  a piece a line, with "\\", "\n" and "\r" for what would end it
+**   tokenizer                U8 [n]  JSON, see tokenizer_json.c
 **   embeddings.word          F32, F16 or BF16 [vocab, hidden]; int8: I8, with
 **   embeddings.word.scale    F32 [vocab]
 **   embeddings.position      F32 [max_positions, hidden], BERT's token type 0 added
@@ -26,11 +27,14 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/hash.h"
+#include "model/tokenizer_json.h"
 #include "model/file_type.h"
 
 #define FORMAT  "sqlite-ner"
 #define VERSION "2"
-#define BEFORE  "1" /* int8 weights need not keep the bound of kernels.h */
+/* Without "tokenizer": config holds the text rules, all else is BERT's, and a piece stands in
+** "vocabulary" as it is. int8 weights need not keep the bound of kernels.h. */
+#define BEFORE  "1"
 
 #define ONE_FILE_REMEDY "make the file again with ner_convert"
 
@@ -147,10 +151,12 @@ int ner_model_hash(const struct ner_model *const_model, uint64_t *out, struct ne
   const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
   uint64_t hash = atomic_load(&model->hash);
   if( hash == 0 ) {
-    char *config = ner_config_to_own(model);
-    if( !config ) return ner_fail_nomem(err);
-    hash = ner_hash(0, config, strlen(config));
+    char *config = ner_config_to_own(model), *rules = ner_tokenizer_to_json(model->tokenizer);
+    if( config && rules )
+      hash = ner_hash(ner_hash(0, config, strlen(config)), rules, strlen(rules));
     NER_FREE(config);
+    NER_FREE(rules);
+    if( hash == 0 ) return ner_fail_nomem(err);
     for( int32_t i = 0; i < ner_vocab_size(vocab); i++ ) {
       size_t n_bytes;
       const char *piece = ner_vocab_piece(vocab, i, &n_bytes);
@@ -170,7 +176,7 @@ struct reading {
   struct ner_model *model;
   struct ner_safetensors *file;
   struct ner_err *err;
-  bool unbounded; /* int8 weights of version 1 */
+  bool before; /* the file is of version BEFORE */
 };
 
 static int damaged(struct reading *r, const char *tensor, const char *why) {
@@ -230,7 +236,7 @@ static int one_file_read_config(struct reading *r, struct ner_text_rules *rules)
                              r->err);
 }
 
-static int read_vocabulary(struct reading *r, const struct ner_text_rules *rules) {
+static int read_old_tokenizer(struct reading *r, const struct ner_text_rules *rules) {
   const char *file = ner_safetensors_name(r->file);
   const int32_t wanted = r->model->config.vocab_size;
   const struct ner_tensor *t;
@@ -248,6 +254,27 @@ static int read_vocabulary(struct reading *r, const struct ner_text_rules *rules
     return rc;
   }
   return ner_tokenizer_new(vocab, rules, file, &r->model->tokenizer, r->err);
+}
+
+static int read_tokenizer(struct reading *r, const struct ner_text_rules *rules) {
+  const char *file = ner_safetensors_name(r->file);
+  const int32_t vocab_size = r->model->config.vocab_size;
+  const struct ner_tensor *pieces, *json;
+  struct ner_vocab *vocab;
+  char what[400];
+  int rc;
+  if( r->before ) return read_old_tokenizer(r, rules);
+  ner_format(what, sizeof what, "%.380s: tensor tokenizer", file);
+  if( (rc = find_bytes(r, "vocabulary", &pieces)) || (rc = find_bytes(r, "tokenizer", &json)) ||
+      (rc = ner_vocab_from_escaped((const char *)pieces->data, (size_t)pieces->n_bytes, vocab_size,
+                                   file, &vocab, r->err)) )
+    return rc;
+  if( (rc = ner_tokenizer_from_json((const char *)json->data, (size_t)json->n_bytes, what, vocab,
+                                    vocab_size, &r->model->tokenizer, r->err)) )
+    return rc;
+  if( r->model->config.max_tokens <= ner_template_tok(ner_tokenizer_template(r->model->tokenizer)) )
+    return damaged(r, "config", "has a max_tokens that leaves no room for a text");
+  return NER_OK;
 }
 
 static void shape_linear(struct ner_linear *w, int32_t n_out, int32_t n_in,
@@ -299,7 +326,7 @@ static int bound_weights(struct reading *r) {
   const int32_t widest = c->ffn > c->hidden ? c->ffn : c->hidden;
   float *channel;
   int rc = NER_OK;
-  if( !r->unbounded || r->model->precision != NER_PRECISION_INT8 ) return NER_OK;
+  if( !r->before || r->model->precision != NER_PRECISION_INT8 ) return NER_OK;
   channel = ner_alloc((size_t)widest, sizeof *channel);
   if( !channel ) return ner_fail_nomem(r->err);
   for( int32_t i = 0; i < c->layers && rc == NER_OK; i++ ) {
@@ -319,8 +346,8 @@ static int read_metadata(struct reading *r, enum ner_precision asked) {
   const char *version = ner_safetensors_metadata(r->file, "version");
   const char *precision = ner_safetensors_metadata(r->file, "precision");
   if( !format || strcmp(format, FORMAT) != 0 ) return ner_fail_not_converted(file, r->err);
-  r->unbounded = version && strcmp(version, BEFORE) == 0;
-  if( !version || (strcmp(version, VERSION) != 0 && !r->unbounded) )
+  r->before = version && strcmp(version, BEFORE) == 0;
+  if( !version || (strcmp(version, VERSION) != 0 && !r->before) )
     return ner_fail(r->err, NER_ERROR,
                     "%s: layout version '%.20s' is not known to sqlite-ner " NER_VERSION
                     " (it knows " BEFORE " and " VERSION
@@ -375,7 +402,7 @@ int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precisi
   files[0] = file;
   ner_model_take_files(r.model, files, 1);
   if( (rc = read_metadata(&r, precision)) || (rc = read_ignored(&r)) ||
-      (rc = one_file_read_config(&r, &rules)) || (rc = read_vocabulary(&r, &rules)) ||
+      (rc = one_file_read_config(&r, &rules)) || (rc = read_tokenizer(&r, &rules)) ||
       (rc = read_weights(&r)) || (rc = bound_weights(&r)) ||
       (rc = ner_safetensors_settle(file, err)) )
     ner_model_free(r.model);
@@ -409,35 +436,6 @@ static int write_slot(void *arg, const struct slot *slot) {
   return NER_OK;
 }
 
-/* A piece a line. */
-static int print_vocabulary(const struct ner_model *model, char **out, size_t *n_out,
-                            struct ner_err *err) {
-  const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
-  size_t n = 0, len;
-  char *text = NULL;
-  *out = NULL;
-  for( int32_t i = 0; i < ner_vocab_size(vocab); i++ ) {
-    const char *piece = ner_vocab_piece(vocab, i, &len);
-    if( memchr(piece, '\n', len) || (len && piece[len - 1] == '\r') )
-      return ner_fail(err, NER_ERROR,
-                      "%s: piece %d of the vocabulary holds a line break; such a model cannot be "
-                      "converted, load its directory",
-                      model->path, i);
-    n += len + 1;
-  }
-  text = ner_alloc(n, 1);
-  if( !text ) return ner_fail_nomem(err);
-  *out = text;
-  *n_out = n;
-  for( int32_t i = 0; i < ner_vocab_size(vocab); i++ ) {
-    const char *piece = ner_vocab_piece(vocab, i, &len);
-    memcpy(text, piece, len);
-    text[len] = '\n';
-    text += len + 1;
-  }
-  return NER_OK;
-}
-
 static int write_all(struct writing *w, struct ner_model *model, const char *target,
                      const struct ner_cancel *cancel, struct ner_err *err) {
   const char *const metadata[] = {"format",
@@ -449,21 +447,28 @@ static int write_all(struct writing *w, struct ner_model *model, const char *tar
                                   model->ignored_json ? "ignored" : NULL,
                                   model->ignored_json,
                                   NULL};
-  char *config = ner_config_to_own(model), *vocabulary = NULL;
+  char *config = ner_config_to_own(model), *rules = ner_tokenizer_to_json(model->tokenizer);
+  char *vocabulary = NULL;
   size_t n_vocabulary = 0;
-  int rc = config ? print_vocabulary(model, &vocabulary, &n_vocabulary, err) : ner_fail_nomem(err);
+  int rc = NER_OK;
+  if( !config || !rules ||
+      ner_vocab_to_lines(ner_tokenizer_vocab(model->tokenizer), &vocabulary, &n_vocabulary) )
+    rc = ner_fail_nomem(err);
   if( rc == NER_OK ) {
-    struct slot texts[2] = {
+    struct slot texts[3] = {
         {"config", NER_DTYPE_U8, 1, {strlen(config)}, &config},
         {"vocabulary", NER_DTYPE_U8, 1, {n_vocabulary}, &vocabulary},
+        {"tokenizer", NER_DTYPE_U8, 1, {strlen(rules)}, &rules},
     };
-    if( write_slot(w, &texts[0]) || write_slot(w, &texts[1]) || each_tensor(model, write_slot, w) )
-      rc = ner_fail_nomem(err);
+    for( int i = 0; i < 3 && rc == NER_OK; i++ )
+      if( write_slot(w, &texts[i]) ) rc = ner_fail_nomem(err);
+    if( rc == NER_OK && each_tensor(model, write_slot, w) ) rc = ner_fail_nomem(err);
   }
   /* Only now: w->slot no longer moves. */
   for( size_t i = 0; i < w->n; i++ ) w->tensor[i].name = w->slot[i].name;
   if( rc == NER_OK ) rc = ner_safetensors_write(target, w->tensor, w->n, metadata, cancel, err);
   NER_FREE(config);
+  NER_FREE(rules);
   NER_FREE(vocabulary);
   return rc;
 }

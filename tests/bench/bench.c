@@ -151,9 +151,9 @@ static void dump_ids(const struct ner_model *model, const struct texts *t, const
     if( ner_tokenize(model->tokenizer, t->input[i].utf8, t->input[i].n_bytes, 0, &tokens, NULL,
                      &err) )
       bench_die("tokenizer", err.msg);
-    fprintf(f, "%d", (int)ner_tokenizer_cls(model->tokenizer));
+    fprintf(f, "%d", (int)ner_tokenizer_template(model->tokenizer)->before[0]);
     for( size_t k = 0; k < tokens.n; k++ ) fprintf(f, " %d", (int)tokens.token[k].id);
-    fprintf(f, " %d\n", (int)ner_tokenizer_sep(model->tokenizer));
+    fprintf(f, " %d\n", (int)ner_tokenizer_template(model->tokenizer)->after[0]);
     ner_tokens_free(&tokens);
   }
   if( fclose(f) ) bench_die(path, "cannot be written");

@@ -5,7 +5,7 @@
     python3 tests/data/make-text-tables.py > src/text/tables.h
 
 Only needed to look again at the reference: the header is committed. The asserts state
-what src/text/text.c takes for granted about the data. Takes some two minutes.
+what src/text takes for granted about the data. Takes some three minutes.
 """
 import sys
 import unicodedata
@@ -17,6 +17,7 @@ assert tokenizers.__version__ == "0.22.2", tokenizers.__version__
 
 SCALARS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 REMOVE, SPACE, CJK, PUNCT, MARK, DECOMPOSES, NONSTARTER = (1 << i for i in range(7))
+WORD, NUMERIC, ACCENT, COMPATIBILITY = (1 << i for i in range(7, 11))
 
 
 def bert(**on):
@@ -34,6 +35,10 @@ def measure():
     nfd = normalizers.NFD().normalize_str
     clean, cjk, strip = bert(clean_text=True), bert(handle_chinese_chars=True), bert(strip_accents=True)
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    words_of = pre_tokenizers.Whitespace().pre_tokenize_str
+    digits_of = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str
+    accent = normalizers.StripAccents().normalize_str
+    nfkd = normalizers.NFKD().normalize_str
     decomposed = changed(nfd)
     flags = {}
     for c in SCALARS:
@@ -51,12 +56,31 @@ def measure():
             # Non-starters trade places with one of lower (U+0334: 1) or higher class (U+0345: 240).
             swaps = nfd("a" + ch + "\u0334") != "a" + ch + "\u0334" or nfd("a\u0345" + ch) != "a\u0345" + ch
             f |= NONSTARTER if swaps or c == 0x345 else 0
+        f |= WORD if len(words_of("a" + ch)) == 1 and words_of("a" + ch)[0][0] == "a" + ch else 0
+        f |= NUMERIC if len(digits_of("a" + ch)) == 2 else 0
+        f |= ACCENT if accent(ch) == "" else 0
+        f |= COMPATIBILITY if nfkd(ch) != nfd(ch) else 0
         assert (cleaned == "a b") == bool(f & SPACE and not f & REMOVE), hex(c)
         if f:
             flags[c] = f
     lower = changed(bert(lowercase=True))
     check(flags, decomposed, lower)
-    return flags, lower
+    return flags, lower, compositions(decomposed)
+
+
+def compositions(decomposed):
+    """(first, second) -> what the two become under NFC, Hangul left out: it is computed"""
+    nfc = normalizers.NFC().normalize_str
+    pairs = {}
+    for c in decomposed:
+        one_step = unicodedata.decomposition(chr(c)).split()
+        if 0xAC00 <= c <= 0xD7A3:
+            assert nfc(unicodedata.normalize("NFD", chr(c))) == chr(c)
+        elif len(one_step) == 2 and nfc(chr(c)) == chr(c):
+            first, second = (int(x, 16) for x in one_step)
+            assert nfc(chr(first) + chr(second)) == chr(c), hex(c)
+            pairs[first, second] = c
+    return pairs
 
 
 def check(flags, decomposed, lower):
@@ -83,6 +107,14 @@ def check(flags, decomposed, lower):
             assert not any(flag(ord(p)) & SPACE for p in pieces), hex(c)
         if flag(c) & CJK:
             assert len(pieces) == 1, hex(c)
+    nfkd = normalizers.NFKD().normalize_str
+    for c in SCALARS:
+        if flag(c) & COMPATIBILITY:
+            pieces = nfkd(chr(c))
+            assert pieces == unicodedata.normalize("NFKD", chr(c)) and len(pieces) <= 18, hex(c)
+            # Sorting by class never puts a further part before a first one.
+            classes = [unicodedata.combining(p) if flag(ord(p)) & NONSTARTER else 0 for p in pieces]
+            assert classes[0] == min(classes), hex(c)
     assert {c for c, l in lower.items() if len(l) > 1} == {0x130} and lower[0x130] == "i\u0307"
     for c, f in flags.items():
         if f & NONSTARTER:
@@ -121,41 +153,31 @@ def runs(lower):
 
 
 HEADER = """/*
-** text_tables.h - what the reference does to each code point; for text.c only.
+** tables.h - what the reference does to each code point; for unicode.c only.
 **
 ** Written by tests/data/make-text-tables.py, which measured tokenizers 0.22.2.
 ** The reference froze its data at mixed Unicode versions (8 for categories, 9
-** for combining classes, 17 for lowercase), so none of this is asked of
-** utf8proc, whose data moves on: it only serves code points flagged DECOMPOSES
-** (the decomposition) and NONSTARTER (the combining class), which Unicode
-** promises never to change.
+** for normalization forms, 17 for lowercase), so none of this is asked of
+** utf8proc, whose data moves on: it only serves code points flagged DECOMPOSES,
+** COMPATIBILITY (the decompositions) and NONSTARTER (the combining class), which
+** Unicode promises never to change.
 */
 #ifndef NER_TEXT_TABLES_H
 #define NER_TEXT_TABLES_H
 
 #include <stdint.h>
-
-enum {
-  REMOVE = 1,      /* deleted by clean_text */
-  SPACE = 2,       /* ends a word; U+000B, U+000C and U+0085 are REMOVE as well */
-  CJK = 4,         /* an ideograph, as far as the reference knows them */
-  PUNCT = 8,       /* a word by itself */
-  MARK = 16,       /* nonspacing mark: deleted by strip_accents after decomposition */
-  DECOMPOSES = 32, /* has a canonical decomposition */
-  NONSTARTER = 64, /* its canonical combining class is not 0 */
-};
 """
 
 
 def main():
-    flags, lower = measure()
+    flags, lower, pairs = measure()
     print(HEADER)
     table = changes(flags)
     print("/* clang-format off */\n")
-    print("/* first code point << 8 | flags, up to the next entry; ascending. */")
+    print("/* first code point << 11 | flags (NER_CHAR_...), up to the next entry; ascending. */")
     print(f"static const uint32_t flag_table[{len(table)}] = {{")
     for i in range(0, len(table), 8):
-        print("    " + " ".join(f"0x{c << 8 | f:08X}," for c, f in table[i : i + 8]))
+        print("    " + " ".join(f"0x{c << 11 | f:08X}," for c, f in table[i : i + 8]))
     print("};\n")
     table = runs(lower)
     print("/* Lowercase of every step-th code point in [first, last] is delta away; ascending.")
@@ -164,6 +186,13 @@ def main():
     print(f"static const struct lower_run lower_table[{len(table)}] = {{")
     for i in range(0, len(table), 3):
         print("    " + " ".join(f"{{0x{a:04X}, 0x{b:04X}, {s}, {d}}}," for a, b, s, d in table[i : i + 3]))
+    print("};\n")
+    print("/* first and second become composed under NFC; ascending. Hangul is computed. */")
+    print("struct compose_pair {\n  int32_t first, second, composed;\n};")
+    print(f"static const struct compose_pair compose_table[{len(pairs)}] = {{")
+    rows = [f"{{0x{a:04X}, 0x{b:04X}, 0x{c:04X}}}," for (a, b), c in sorted(pairs.items())]
+    for i in range(0, len(rows), 3):
+        print("    " + " ".join(rows[i : i + 3]))
     print("};\n\n/* clang-format on */\n#endif")
 
 

@@ -1,8 +1,10 @@
 /*
 ** directory.c - fuzzes the loader of Hugging Face directories: config.json, tokenizer_config.json,
-** vocab.txt and tokenizer.json, and the index of shards, beside sound weights.
+** vocab.txt, tokenizer.json, special_tokens_map.json, added_tokens.json and the index of shards,
+** beside sound weights.
 **
-**     what to do (a byte, below), then the files, each ended by a byte 0xFF
+**     what to do (a byte, below), then the files, each ended by a byte 0xFF; the index comes fifth,
+**     where there is one, and the last two files are there only if they are not empty
 **
 ** A mutator of our own puts values that are worth a try in the place of whole JSON values and of
 ** whole lines of vocab.txt, so that most of what it makes is still JSON, and as many pieces.
@@ -20,8 +22,14 @@ enum {
   SHARDS = 128, /* the weights in shards; the fifth file is their index */
 };
 
-static const char *const names[5] = {"config.json", "tokenizer_config.json", "vocab.txt",
-                                     "tokenizer.json", "model.safetensors.index.json"};
+enum { N_FILES = 7, INDEX = 4 };
+static const char *const names[N_FILES] = {"config.json",
+                                           "tokenizer_config.json",
+                                           "vocab.txt",
+                                           "tokenizer.json",
+                                           "model.safetensors.index.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json"};
 static char dirs[4][TEST_PATH]; /* DistilBERT, BERT; the same in shards */
 
 static void remove_dirs(void) {
@@ -45,43 +53,48 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 
 static void check_model(const struct ner_model *model) {
   const struct ner_config *c = &model->config;
-  const struct ner_vocab *vocab = ner_tokenizer_vocab(model->tokenizer);
+  const struct ner_tokenizer_parts *parts = ner_tokenizer_parts(model->tokenizer);
+  const struct ner_vocab *vocab = parts->vocab;
   check(c->hidden > 0 && c->heads > 0 && c->hidden % c->heads == 0);
-  check(c->n_labels > 0 && c->max_tokens >= 3 && c->max_tokens <= c->max_positions);
-  check(ner_vocab_size(vocab) == c->vocab_size);
+  check(c->n_labels > 0 && c->max_tokens <= c->max_positions);
+  check(c->max_tokens > ner_template_tok(&parts->around));
   check(model->scheme);
   for( int32_t i = 0; i < c->n_labels; i++ ) {
     const struct ner_label *label = &model->label[i];
     check(label->name && label->type && label->scheme_type);
     check(label->tag_id < c->n_labels && label->scheme_type_id < c->n_labels);
   }
-  for( int32_t i = 0; i < c->vocab_size; i++ ) {
+  for( int32_t i = 0; i < ner_vocab_size(vocab); i++ ) {
     size_t n, n_cp = 0;
     const char *piece = ner_vocab_piece(vocab, i, &n);
     int32_t found = ner_vocab_find(vocab, piece, n);
     uint32_t *border;
-    check(found >= i); /* a piece that stands twice has its last id */
+    check(found < c->vocab_size); /* no id without an embedding */
     border = fuzz_borders(piece, n, &(uint32_t){0});
     while( border[n_cp] < n ) n_cp++;
     check(ner_vocab_piece_cp(vocab, i) == n_cp);
     free(border);
   }
+  for( size_t i = 0; i < parts->added.n; i++ ) {
+    const struct ner_added_token *t = &parts->added.token[i];
+    check(t->id >= 0 && t->id < c->vocab_size && t->id < ner_vocab_size(vocab));
+    check(t->n_pattern > 0);
+  }
+  check(parts->unk >= 0 && parts->unk < c->vocab_size && parts->named_unk < c->vocab_size);
 }
 
 /* One file gives what the directory gave. */
-static void check_conversion(const char *dir, enum ner_precision precision,
-                             struct ner_model *model, const char *text, size_t n) {
+static void check_conversion(const char *dir, enum ner_precision precision, struct ner_model *model,
+                             const char *text, size_t n) {
   const struct ner_options options = {0};
   struct ner_entities a = {0}, b = {0};
   struct ner_model *again;
   struct ner_err err = {0};
   char path[TEST_PATH];
   test_path(path, fuzz_dir, "converted");
-  if( ner_convert(dir, path, precision, &err) ) {
-    check(strstr(err.msg, "line break")); /* the one thing a piece cannot have in a file */
-    return;
-  }
-  if( ner_model_open(path, NER_PRECISION_FILE, &again, &err) ) fail_msg("%s", err.msg);
+  if( ner_convert(dir, path, precision, &err) ||
+      ner_model_open(path, NER_PRECISION_FILE, &again, &err) )
+    fail_msg("%s", err.msg);
   check(strcmp(model->labels_json, again->labels_json) == 0);
   check(ner_extract(model, text, n, &options, &a, &err) == NER_OK);
   check(ner_extract(again, text, n, &options, &b, &err) == NER_OK);
@@ -105,10 +118,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   struct ner_model *model = NULL;
   struct ner_err err = {0};
   int rc;
-  for( int i = 0; i < (how & SHARDS ? 5 : 4); i++ ) {
-    struct fuzz_bytes part = fuzz_until(&in, 0xFF);
+  for( int i = 0; i < N_FILES; i++ ) {
+    struct fuzz_bytes part = {0};
     char path[TEST_PATH];
-    if( i < 4 && how & NO_CONFIG << i )
+    if( i == INDEX && !(how & SHARDS) ) continue;
+    part = fuzz_until(&in, 0xFF);
+    if( i < INDEX ? how & NO_CONFIG << i : i > INDEX && part.n == 0 )
       remove(test_path(path, dir, names[i]));
     else
       test_write(dir, names[i], part.n ? (const char *)part.at : "", part.n);
@@ -159,7 +174,13 @@ static size_t change_value(char *text, size_t n, size_t max, unsigned seed) {
       "\"\\ud800\"",
       "\"##\"", "\"##a\"", "\"[UNK]\"", "\"[CLS]\"", "\"0\"", "\"1\"", "\"x\":{}", "[]", "{}",
       "{\"0\":\"O\"}", "[\"BertForTokenClassification\"]", "\"LABEL_1\"", "\"1\":\"E-PER\",\"2\"",
-      "NaN", "-Infinity", "\"S-PER\"", "\"PER-B\"", "\"L-PER\"", "\"../a.safetensors\"",
+      "\"[MASK]\"", "{\"type\":\"NFKC\"}", "{\"type\":\"Lowercase\"}",
+      "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFD\"},{\"type\":\"StripAccents\"}]}",
+      "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}",
+      "{\"type\":\"Whitespace\"}", "{\"type\":\"Digits\",\"individual_digits\":true}",
+      "[{\"id\":5,\"content\":\"Anna\",\"lstrip\":true,\"rstrip\":true}]",
+      "{\"5\":{\"content\":\"Anna\",\"normalized\":true}}", "{\"a b\":16}",
+      "\"PreTrainedTokenizerFast\"", "\"BertTokenizer\"", "NaN", "-Infinity", "\"S-PER\"", "\"PER-B\"", "\"L-PER\"", "\"../a.safetensors\"",
       "\"/dev/zero\"", "\"b.safetensors\"", "\"gelu_python\"", "\"bert\"", "\"distilbert\"", "\"gelu\"", "\"gelu_new\"", "\"WordPiece\"", "\"BPE\"", ""};
   size_t at = n ? seed % n : 0;
   while( at < n && !strchr("\"0123456789-[{tfn", text[at]) ) at++;
@@ -181,7 +202,7 @@ static size_t change_line(char *text, size_t n, size_t max, unsigned seed) {
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t n_bytes, size_t max_bytes, unsigned seed) {
-  unsigned which = seed / 8 % (n_bytes && bytes[0] & SHARDS ? 5 : 4), how = seed / 32 % 4;
+  unsigned which = seed / 8 % (n_bytes && bytes[0] & SHARDS ? N_FILES : N_FILES - 1), how = seed / 32 % 4;
   struct fuzz_bytes in = {bytes, n_bytes}, part = {0};
   size_t begin, n, max, rest;
   uint8_t *copy;

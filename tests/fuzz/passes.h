@@ -11,6 +11,7 @@
 #include <utf8proc.h>
 #include "fuzz.h"
 #include "text/tables.h"
+#include "text/unicode.h"
 
 /* A normalised code point and the original one it stands for; place 0 wide: a blank put in. */
 struct passed {
@@ -25,14 +26,14 @@ struct passes {
 };
 
 /* The tables, unrolled. */
-static uint8_t flags_of[0x110000];
+static uint16_t flags_of[0x110000];
 static int32_t lower_of[0x110000];
 
 static void passes_begin(void) {
   size_t n = sizeof flag_table / sizeof *flag_table;
   for( uint32_t c = 0, i = 0; c < 0x110000; c++ ) {
-    if( i + 1 < n && flag_table[i + 1] >> 8 == c ) i++;
-    flags_of[c] = flag_table[i] & 0xFF;
+    if( i + 1 < n && flag_table[i + 1] >> 11 == c ) i++;
+    flags_of[c] = flag_table[i] & 0x7FF;
     lower_of[c] = (int32_t)c;
   }
   for( size_t i = 0; i < sizeof lower_table / sizeof *lower_table; i++ ) {
@@ -62,14 +63,15 @@ static struct passes passes_decode(const char *text, size_t n) {
 static struct passes passes_clean(const struct passes *in) {
   struct passes p = {0};
   for( size_t i = 0; i < in->n; i++ )
-    if( !(flags_of[in->at[i].c] & REMOVE) ) passes_add(&p, in->at[i].c, in->at[i].start, true);
+    if( !(flags_of[in->at[i].c] & NER_CHAR_REMOVE) )
+      passes_add(&p, in->at[i].c, in->at[i].start, true);
   return p;
 }
 
 static struct passes passes_space_ideographs(const struct passes *in) {
   struct passes p = {0};
   for( size_t i = 0; i < in->n; i++ ) {
-    bool ideograph = flags_of[in->at[i].c] & CJK;
+    bool ideograph = flags_of[in->at[i].c] & NER_CHAR_CJK;
     if( ideograph ) passes_add(&p, ' ', in->at[i].start, true);
     passes_add(&p, in->at[i].c, in->at[i].start, true);
     if( ideograph ) passes_add(&p, ' ', in->at[i].start, true);
@@ -78,7 +80,7 @@ static struct passes passes_space_ideographs(const struct passes *in) {
 }
 
 static int passes_class(int32_t c) {
-  return flags_of[c] & NONSTARTER ? utf8proc_get_property(c)->combining_class : 0;
+  return flags_of[c] & NER_CHAR_NONSTARTER ? utf8proc_get_property(c)->combining_class : 0;
 }
 
 /* Every part that is its character's first stands for the next character in turn, wherever sorting
@@ -91,7 +93,7 @@ static struct passes passes_strip_accents(const struct passes *in) {
     int32_t c = in->at[i].c, part[4] = {c};
     int last = 0;
     utf8proc_ssize_t n = 1;
-    if( flags_of[c] & DECOMPOSES )
+    if( flags_of[c] & NER_CHAR_DECOMPOSES )
       n = utf8proc_decompose_char(c, part, 4, UTF8PROC_DECOMPOSE, &last);
     check(n >= 1 && n <= 4);
     for( int k = 0; k < n; k++ ) passes_add(&parts, part[k], 0, k == 0);
@@ -106,7 +108,7 @@ static struct passes passes_strip_accents(const struct passes *in) {
     }
   for( size_t i = 0; i < parts.n; i++ ) {
     if( parts.at[i].first ) start = in->at[taken++].start;
-    if( !(flags_of[parts.at[i].c] & MARK) ) passes_add(&p, parts.at[i].c, start, true);
+    if( !(flags_of[parts.at[i].c] & NER_CHAR_MARK) ) passes_add(&p, parts.at[i].c, start, true);
   }
   free(parts.at);
   return p;
@@ -143,10 +145,10 @@ static struct passes passes_normalise(const char *text, size_t n,
 
 /* The word that begins at or after *at: [begin, end); false when there is none. */
 static bool passes_next_word(const struct passes *p, size_t *at, size_t *begin, size_t *end) {
-  while( *at < p->n && flags_of[p->at[*at].c] & SPACE ) ++*at;
+  while( *at < p->n && flags_of[p->at[*at].c] & NER_CHAR_SPACE ) ++*at;
   *begin = *at;
-  while( *at < p->n && !(flags_of[p->at[*at].c] & SPACE) ) {
-    if( flags_of[p->at[*at].c] & PUNCT ) {
+  while( *at < p->n && !(flags_of[p->at[*at].c] & NER_CHAR_SPACE) ) {
+    if( flags_of[p->at[*at].c] & NER_CHAR_PUNCT ) {
       if( *at == *begin ) ++*at;
       break;
     }

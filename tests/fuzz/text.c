@@ -1,7 +1,9 @@
 /*
 ** text.c - fuzzes the way from bytes to windows: any text, any rules, a cased or an uncased
-** vocabulary, as `make test` has them. Words are compared with those of passes.h. And, when bit 5
-** of the first byte says so, on to entities, of a tiny model whose windows are short.
+** vocabulary, as `make test` has them. Words are compared with those of passes.h, tokens with those
+** of the same rules said in another way, which take the general path. When bit 5 of the first byte
+** says so, on to entities, of a tiny model whose windows are short. And the same text under rules
+** that the text itself draws: normalizers, pre-tokenizers, added tokens.
 **
 **     rules and vocabulary (a byte), tokens a window takes (a byte), the text
 */
@@ -10,18 +12,63 @@
 #define MAX_BATCHED 200 /* bytes of a text that goes on to entities: several windows, and quick */
 
 static struct ner_tokenizer *tokenizers[2][16]; /* cased, uncased; by rules */
+static struct ner_tokenizer *general[2][16];
 static struct ner_model *models[2];
 
-static struct ner_tokenizer *make(const char *name, int rules) {
-  const struct ner_text_rules r = {rules & 1, rules & 2, rules & 4, rules & 8};
-  struct ner_tokenizer *tokenizer;
+static struct ner_vocab *vocab_of(const char *name) {
   struct ner_vocab *vocab;
   struct ner_err err = {0};
   size_t n;
   char *bytes = test_read("tests/data", name, &n);
   check(ner_vocab_from_lines(bytes, n, name, &vocab, &err) == NER_OK);
-  check(ner_tokenizer_new(vocab, &r, name, &tokenizer, &err) == NER_OK);
   free(bytes);
+  return vocab;
+}
+
+static void add_token(struct ner_added_tokens *added, const char *content, size_t n, int32_t id,
+                      enum ner_added_set set, int flags) {
+  struct ner_err err = {0};
+  struct ner_added_token token = {.content = ner_strndup(content, n),
+                                  .n_content = n,
+                                  .pattern = ner_strndup(content, n),
+                                  .n_pattern = n,
+                                  .id = id,
+                                  .set = set,
+                                  .single_word = flags & 1,
+                                  .lstrip = flags & 2,
+                                  .rstrip = flags & 4,
+                                  .as_text = flags & 8};
+  check(token.content && token.pattern);
+  check(ner_added_tokens_add(added, &token, &err) == NER_OK);
+}
+
+/* BERT's rules in two steps for one, so that they do not look like BERT's. */
+static struct ner_tokenizer *make_general(const char *name, int rules) {
+  static const char *const special[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
+  const struct ner_normalizer_step bert = {.kind = NER_NORMALIZER_BERT,
+                                           .bert = {rules & 1, rules & 2, rules & 4, rules & 8}};
+  const struct ner_pretokenizer_step split[2] = {
+      {.kind = NER_PRETOKENIZER_WHITESPACE_SPLIT},
+      {.kind = NER_PRETOKENIZER_PUNCTUATION, .behavior = NER_SPLIT_ISOLATED}};
+  struct ner_tokenizer_parts parts = {.vocab = vocab_of(name), .max_word_cp = NER_MAX_WORD_CP};
+  struct ner_tokenizer *tokenizer;
+  struct ner_err err = {0};
+  check(ner_normalizer_add(&parts.normalizer, &bert, &err) == NER_OK);
+  for( int i = 0; i < 2; i++ )
+    check(ner_pretokenizer_add(&parts.pretokenizer, &split[i], &err) == NER_OK);
+  for( int i = 0; i < 5; i++ )
+    add_token(&parts.added, special[i], strlen(special[i]),
+              ner_vocab_find(parts.vocab, special[i], strlen(special[i])), NER_ADDED_RAW, 0);
+  parts.unk = parts.named_unk = ner_vocab_find(parts.vocab, "[UNK]", 5);
+  check(ner_tokenizer_from_parts(&parts, name, &tokenizer, &err) == NER_OK);
+  return tokenizer;
+}
+
+static struct ner_tokenizer *make(const char *name, int rules) {
+  const struct ner_text_rules r = {rules & 1, rules & 2, rules & 4, rules & 8};
+  struct ner_tokenizer *tokenizer;
+  struct ner_err err = {0};
+  check(ner_tokenizer_new(vocab_of(name), &r, name, &tokenizer, &err) == NER_OK);
   return tokenizer;
 }
 
@@ -43,6 +90,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   for( int rules = 0; rules < 16; rules++ ) {
     tokenizers[0][rules] = make("vocab-cased.txt", rules);
     tokenizers[1][rules] = make("vocab-uncased.txt", rules);
+    general[0][rules] = make_general("vocab-cased.txt", rules);
+    general[1][rules] = make_general("vocab-uncased.txt", rules);
   }
   return 0;
 }
@@ -168,6 +217,76 @@ static void check_batch(struct ner_model *model, const struct ner_options *optio
   }
 }
 
+/* The general path gives what BERT's own gives. */
+static void check_general(const struct ner_tokenizer *tokenizer, const char *text, size_t n,
+                          const struct ner_tokens *wanted) {
+  struct ner_tokens tokens = tokenize(tokenizer, text, n);
+  check(tokens.n == wanted->n);
+  for( size_t i = 0; i < tokens.n; i++ )
+    check(memcmp(&tokens.token[i], &wanted->token[i], sizeof *tokens.token) == 0);
+  ner_tokens_free(&tokens);
+}
+
+static const char drawn_vocab[] = "[UNK]\na\nb\n##a\n##b\nab\n \n##\xc3\xa9\n1\n.\n##.";
+
+/* A step of a normalizer. */
+static void draw_step(struct fuzz_bytes *in, struct ner_normalizer *rules) {
+  const int kind = fuzz_byte(in), how = fuzz_byte(in);
+  struct ner_normalizer_step step = {.kind = (enum ner_normalizer_kind)(kind % 9),
+                                     .bert = {how & 1, how & 2, how & 4, how & 8},
+                                     .left = how & 1,
+                                     .right = how & 2};
+  struct ner_err err = {0};
+  if( step.kind == NER_NORMALIZER_REPLACE ) {
+    step.n_pattern = 1 + how % 2, step.n_content = (uint32_t)(how / 4 % 4);
+    step.pattern = ner_calloc(4, sizeof *step.pattern);
+    step.content = ner_calloc(4, sizeof *step.content);
+    check(step.pattern && step.content);
+    for( int i = 0; i < 4; i++ ) step.pattern[i] = "ab 1"[fuzz_byte(in) % 4];
+    for( int i = 0; i < 4; i++ ) step.content[i] = "ab -"[fuzz_byte(in) % 4];
+  }
+  check(ner_normalizer_add(rules, &step, &err) == NER_OK);
+}
+
+/* A tokenizer of rules that the bytes draw. */
+static struct ner_tokenizer *draw(struct fuzz_bytes *in) {
+  static const char *const contents[] = {"ab", "a", " ", "b a", "\xc3\xa9", "1", ".", "[X]", "aba"};
+  struct ner_tokenizer_parts parts = {.unk = 0, .named_unk = 0};
+  struct ner_tokenizer *tokenizer;
+  struct ner_err err = {0};
+  int n = fuzz_byte(in) % 4;
+  check(ner_vocab_from_lines(drawn_vocab, sizeof drawn_vocab - 1, "drawn", &parts.vocab, &err) ==
+        NER_OK);
+  while( n-- > 0 ) draw_step(in, &parts.normalizer);
+  for( n = fuzz_byte(in) % 3; n-- > 0; ) {
+    const int kind = fuzz_byte(in);
+    const struct ner_pretokenizer_step step = {.kind = (enum ner_pretokenizer_kind)(kind % 5),
+                                               .behavior = (enum ner_split_behavior)(kind / 5 % 5)};
+    check(ner_pretokenizer_add(&parts.pretokenizer, &step, &err) == NER_OK);
+  }
+  for( n = fuzz_byte(in) % 4; n-- > 0; ) {
+    const char *content = contents[fuzz_byte(in) % 9];
+    const int flags = fuzz_byte(in);
+    /* rstrip lets tokens overlap, as in the reference: not here, where spans are checked */
+    add_token(&parts.added, content, strlen(content), 20 + n, (enum ner_added_set)(flags >> 4 & 1),
+              flags & 11);
+  }
+  parts.max_word_cp = fuzz_byte(in) * 4;
+  check(ner_tokenizer_from_parts(&parts, "drawn", &tokenizer, &err) == NER_OK);
+  return tokenizer;
+}
+
+static void check_drawn(struct fuzz_bytes in) {
+  struct ner_tokenizer *tokenizer = draw(&in);
+  char *text = fuzz_copy(in.at, in.n);
+  struct ner_tokens tokens = tokenize(tokenizer, text, in.n);
+  if( ner_tokenizer_cuts_at_blanks(tokenizer) )
+    check_halves(tokenizer, text, in.n, &tokens, (uint32_t)in.n / 2);
+  ner_tokens_free(&tokens);
+  free(text);
+  ner_tokenizer_free(tokenizer);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   struct fuzz_bytes in = {bytes, n_bytes};
   int rules = fuzz_byte(&in);
@@ -182,6 +301,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   check_pieces(tokenizer, text, &tokens);
   check_halves(tokenizer, text, in.n, &tokens, (uint32_t)rules * 131 + max_tok * 7);
   check_windows(&tokens, max_tok);
+  check_general(general[rules >> 4 & 1][rules & 15], text, in.n, &tokens);
+  check_drawn(in);
   check_decoder(tokenizer, &tokens);
   if( rules & 32 && in.n <= MAX_BATCHED ) {
     const struct ner_options options = {.aggregation = (enum ner_aggregation)(max_tok % 5),

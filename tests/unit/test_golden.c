@@ -143,9 +143,9 @@ static void batch_add(struct batch *batch, struct ner_model *model, const struct
   if( ner_tokenize(model->tokenizer, text->utf8, text->n_bytes, 0, &tokens, NULL, &err) != NER_OK )
     fail_msg("%s", err.msg);
   assert_true(n + (int32_t)tokens.n + 2 <= 2 * NER_BATCH_TOK);
-  batch->ids[n++] = ner_tokenizer_cls(model->tokenizer);
+  batch->ids[n++] = ner_tokenizer_template(model->tokenizer)->before[0];
   for( size_t i = 0; i < tokens.n; i++ ) batch->ids[n++] = tokens.token[i].id;
-  batch->ids[n++] = ner_tokenizer_sep(model->tokenizer);
+  batch->ids[n++] = ner_tokenizer_template(model->tokenizer)->after[0];
   batch->seq_begin[++batch->n_seq] = n;
   ner_tokens_free(&tokens);
 }
@@ -572,10 +572,10 @@ static void test_windows(void **state) {
     assert_true(window[w].end - window[w].begin <= max_tok);
     assert_int_equal(window[w].keep_begin, done);
     done = window[w].keep_end;
-    batch.ids[n++] = ner_tokenizer_cls(model->tokenizer);
+    batch.ids[n++] = ner_tokenizer_template(model->tokenizer)->before[0];
     for( uint32_t i = window[w].begin; i < window[w].end; i++ )
       batch.ids[n++] = output->tokens.token[i].id;
-    batch.ids[n++] = ner_tokenizer_sep(model->tokenizer);
+    batch.ids[n++] = ner_tokenizer_template(model->tokenizer)->after[0];
     batch.seq_begin[1] = n;
     logits = encode(model, &batch);
     for( uint32_t i = window[w].keep_begin; i < window[w].keep_end; i++ ) {

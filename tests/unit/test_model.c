@@ -475,11 +475,19 @@ static void tokenizer_files(void **state) {
   test_dir_make(dir);
   tiny_write(dir, &tiny);
   a = must_open(dir, NER_PRECISION_FILE);
-  /* tokenizer.json alone: its rules and its vocabulary */
+  /* tokenizer.json alone: its vocabulary and its rules, but those that BERT's class has by default */
   test_write_text(dir, "tokenizer.json", tiny_tokenizer_json);
   test_remove(dir, "vocab.txt");
   test_remove(dir, "tokenizer_config.json");
   b = must_open(dir, NER_PRECISION_FILE);
+  rules = ner_tokenizer_rules(b->tokenizer);
+  assert_true(!rules->clean_text && rules->split_cjk && rules->strip_accents && rules->lowercase);
+  ner_model_unref(b);
+  /* for a class that takes it as it is, its rules */
+  test_write_text(dir, "tokenizer_config.json",
+                  "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}");
+  b = must_open(dir, NER_PRECISION_FILE);
+  assert_int_equal(ner_tokenizer_template(b->tokenizer)->n_before, 0); /* no post_processor */
   rules = ner_tokenizer_rules(b->tokenizer);
   assert_true(!rules->clean_text && !rules->split_cjk && rules->strip_accents && !rules->lowercase);
   assert_memory_equal(ner_vocab_piece(ner_tokenizer_vocab(b->tokenizer), 16, &n), "\xc3\xa9", 2);
@@ -495,15 +503,16 @@ static void tokenizer_files(void **state) {
   assert_true(!rules->clean_text && rules->split_cjk && rules->strip_accents && rules->lowercase);
   assert_int_equal(b->config.max_tokens, 16);
   ner_model_unref(b);
-  /* vocab.txt beside a tokenizer.json that is needed only for what nobody else says */
-  tiny_write_vocab(dir);
+  /* vocab.txt beside tokenizer.json is not read; lowercasing is BERT's default */
+  test_write_text(dir, "vocab.txt", "[UNK]\n");
   test_write_text(dir, "tokenizer_config.json", "{\"model_max_length\":7}");
   b = must_open(dir, NER_PRECISION_FILE);
-  assert_false(ner_tokenizer_rules(b->tokenizer)->lowercase);
+  assert_true(ner_tokenizer_rules(b->tokenizer)->lowercase);
   assert_int_equal(b->config.max_tokens, 7);
   ner_model_unref(b);
   /* strip_accents unstated follows do_lower_case, stated it stands */
   test_remove(dir, "tokenizer.json");
+  tiny_write_vocab(dir);
   test_write_text(dir, "tokenizer_config.json", "{\"do_lower_case\":true,\"strip_accents\":false}");
   b = must_open(dir, NER_PRECISION_FILE);
   rules = ner_tokenizer_rules(b->tokenizer);
@@ -520,11 +529,12 @@ static void bad_tokenizers(void **state) {
   tiny_write(dir, &tiny);
   test_remove(dir, "vocab.txt");
   must_fail(dir, NER_PRECISION_FILE, "lacks vocab.txt or tokenizer.json", dir, NULL);
-  test_write_text(dir, "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n");
-  must_fail(dir, NER_PRECISION_FILE, "vocab.txt: holds 4 pieces", "vocab_size 17", NULL);
   tiny_write_vocab(dir);
-  test_remove(dir, "tokenizer_config.json");
-  must_fail(dir, NER_PRECISION_FILE, "tokenizer_config.json", "do_lower_case", NULL);
+  test_edit(dir, "vocab.txt", "[PAD]\n", "[PAD]\n\n");
+  must_fail(dir, NER_PRECISION_FILE, "vocab.txt: piece '", "has the id 17", "vocab_size 17");
+  test_write_text(dir, "vocab.txt", "[PAD]\n[CLS]\n[SEP]\n");
+  must_fail(dir, NER_PRECISION_FILE, "vocab.txt: the vocabulary has no [UNK]", NULL, NULL);
+  tiny_write_vocab(dir);
   test_write_text(dir, "tokenizer_config.json", "{\"do_lower_case\":\"no\"}");
   must_fail(dir, NER_PRECISION_FILE, "tokenizer_config.json: $.do_lower_case is a string", NULL,
             NULL);
@@ -538,10 +548,18 @@ static void bad_tokenizers(void **state) {
     const char *from, *to, *says;
   } edits[] = {
       {"WordPiece", "BPE", "$.model.type is 'BPE'"},
-      {"BertNormalizer", "Sequence", "$.normalizer.type is 'Sequence'"},
-      {"BertPreTokenizer", "Split", "$.pre_tokenizer.type is 'Split'"},
-      {"\"[UNK]\",\"cont", "\"<unk>\",\"cont", "$.model.unk_token is '<unk>'"},
-      {"word\":100", "word\":50", "max_input_chars_per_word is 50"},
+      {"BertNormalizer", "Sequence", "a 'Sequence' lacks normalizers"},
+      {"BertNormalizer", "Precompiled", "normalizer 'Precompiled' is not supported"},
+      {"\"lowercase\"", "\"upper\"", "a rule lacks lowercase"},
+      {"BertPreTokenizer", "Split", "pre_tokenizer 'Split' is not supported"},
+      {"\"[UNK]\",\"cont", "\"<unk>\",\"cont", "the vocabulary has no <unk>"},
+      {"word\":100", "word\":-1", "model lacks max_input_chars_per_word"},
+      {"word\":100", "word\":\"100\"", "max_input_chars_per_word is a string"},
+      {"\"[SEP]\":3", "\"[SEP]\":17", "piece '[SEP]' has the id 17"},
+      {"\"[SEP]\":3", "\"[SEP]\":2", "two pieces have the id 2"},
+      {"{\"added_tokens\":[]", "{\"added_tokens\":[7]", "an added token is no object"},
+      {"{\"added_tokens\":[]", "{\"added_tokens\":[{\"id\":7}]", "an added token has no content"},
+      {"{\"added_tokens\":[]", "{\"version\":\"2.0\",\"added_tokens\":[]", "version is not"},
       {"\"vocab\"", "\"words\"", "model.vocab is missing"},
       {"\"##b\":15", "\"##b\":\"15\"", "model.vocab is not an object"},
       {"{\"added", "[\"added", "not valid JSON"},
@@ -596,7 +614,9 @@ static void bad_configs(void **state) {
       {false, "embeddings\":16", "embeddings\":17", "position_embeddings.weight is F32 [16,12]"},
       {false, "embeddings\":16", "embeddings\":2", "max_position_embeddings is 2"},
       {false, "vocab_size\":17", "vocab_size\":18",
-       "vocab.txt: holds 17 pieces, but config.json says"},
+       "word_embeddings.weight is F32 [17,12], but config.json asks for [18,12]"},
+      {false, "vocab_size\":17", "vocab_size\":16",
+       "has the id 16, but config.json says vocab_size 16"},
       {false, "\"gelu\"", "\"relu\"", "activation is 'relu'; only 'gelu'"},
       {true, "\"gelu\"", "\"gelu_newer\"", "hidden_act is 'gelu_newer'; only 'gelu'"},
       {true, "\"hidden_act\"", "\"position_embedding_type\":\"relative_key\",\"hidden_act\"",
@@ -773,6 +793,12 @@ static void bad_one_files(void **state) {
     const char *from, *to, *says;
   } patches[] = {
       {"\"version\":\"2\"", "\"version\":\"9\"", "layout version '9' is not known"},
+      {"\"tokenizer\"", "\"tokenizar\"", "tensor tokenizer is missing"},
+      {"\"unk\":1,", "\"unk\":-1", "tensor tokenizer"},
+      {"\"id\":3,\"content", "\"id\":77,\"onten_", "the tokenizer's added token is damaged"},
+      {"\"BertNormalizer\"", "\"BurtNormalizer\"", "normalizer 'BurtNormalizer' is not supported"},
+      {"\"before\":[2]", "\"before\":[-]", "tensor tokenizer: not valid JSON"},
+      {"\"after\":[3]", "\"after\":[{]", "tensor tokenizer: not valid JSON"},
       {"\"sqlite-ner\"", "\"sqlite-xyz\"", "not written by ner_convert"},
       {"\"int8\"", "\"int4\"", "precision 'int4' is unknown"},
       {"\"int8\"", "\"f32\" ", "has an unexpected type"},
@@ -783,7 +809,8 @@ static void bad_one_files(void **state) {
       {"\"hidden\":12", "\"hidden\":15", "has a shape that contradicts"},
       {"\"hidden\":12", "\"hidden\":13", "no multiple of the 3 heads"},
       {"\"heads\":3", "\"heads\":0", "heads is 0"},
-      {"\"vocab_size\":17", "\"vocab_size\":18", "holds 17 pieces"},
+      {"\"vocab_size\":17", "\"vocab_size\":18", "has a shape that contradicts"},
+      {"\"vocab_size\":17", "\"vocab_size\":16", "has the id 16"},
       {"\"max_tokens\":16", "\"max_tokens\":17", "max_tokens is 17"},
       {"\"distilbert\"", "\"distilbent\"", "architecture is 'distilbent'"},
       {"\"labels\":[", "\"labels\":{", "tensor config: not valid JSON"},

@@ -150,9 +150,9 @@ static void plain_way(struct ner_model *model, struct ner_output *out /* has the
   assert_int_equal(ner_session_acquire(model, &session, &err), NER_OK);
   for( size_t i = 0; i < n; i++ ) {
     int32_t begins[2] = {0, (int32_t)(w[i].end - w[i].begin + 2)};
-    ids[0] = ner_tokenizer_cls(model->tokenizer);
+    ids[0] = ner_tokenizer_template(model->tokenizer)->before[0];
     for( uint32_t t = w[i].begin; t < w[i].end; t++ ) ids[t - w[i].begin + 1] = tokens->token[t].id;
-    ids[begins[1] - 1] = ner_tokenizer_sep(model->tokenizer);
+    ids[begins[1] - 1] = ner_tokenizer_template(model->tokenizer)->after[0];
     assert_true(ner_encode(session, ids, begins, 1, logits, NULL, 0, NULL));
     for( uint32_t t = w[i].begin; t < w[i].end; t++ ) {
       size_t context = poorer_side(&w[i], t, tokens->n);

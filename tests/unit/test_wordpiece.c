@@ -19,7 +19,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "text/wordpiece.h"
+#include "text/tokenizer.h"
 
 static const struct ner_text_rules cased = {.clean_text = true, .split_cjk = true};
 static const struct ner_text_rules uncased = {true, true, true, true};
