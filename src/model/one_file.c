@@ -5,7 +5,7 @@
 ** opening it checks names, dtypes and shapes, reads the data and points to it. The
 ** layout is said once, in each_tensor(), for reading and writing alike:
 **
-**   __metadata__             format "sqlite-ner", version "2", precision "f32" | "int8"
+**   __metadata__             format "sqlite-ner", version "3", precision "f32" | "int8"
 **   config                   U8 [n]  JSON, see config.c
 **   vocabulary               U8 [n]  a piece a line, with "\\", "\n" and "\r" for what would end it
 **   tokenizer                U8 [n]  JSON, see tokenizer_json.c
@@ -31,10 +31,11 @@
 #include "model/file_type.h"
 
 #define FORMAT  "sqlite-ner"
-#define VERSION "2"
-/* Without "tokenizer": config holds the text rules, all else is BERT's, and a piece stands in
-** "vocabulary" as it is. int8 weights need not keep the bound of kernels.h. */
-#define BEFORE  "1"
+#define VERSION "3"
+/* Versions 1 and 2 have no "tokenizer": config holds the text rules, all else is BERT's, and a piece
+** stands in "vocabulary" as it is. In version 1 int8 weights need not keep the bound of kernels.h. */
+#define VERSION_2 "2"
+#define VERSION_1 "1"
 
 #define ONE_FILE_REMEDY "make the file again with ner_convert"
 
@@ -176,7 +177,8 @@ struct reading {
   struct ner_model *model;
   struct ner_safetensors *file;
   struct ner_err *err;
-  bool before; /* the file is of version BEFORE */
+  bool unbounded; /* int8 weights of version 1 */
+  bool plain;     /* no "tokenizer": version 1 or 2 */
 };
 
 static int damaged(struct reading *r, const char *tensor, const char *why) {
@@ -263,7 +265,7 @@ static int read_tokenizer(struct reading *r, const struct ner_text_rules *rules)
   struct ner_vocab *vocab;
   char what[400];
   int rc;
-  if( r->before ) return read_old_tokenizer(r, rules);
+  if( r->plain ) return read_old_tokenizer(r, rules);
   ner_format(what, sizeof what, "%.380s: tensor tokenizer", file);
   if( (rc = find_bytes(r, "vocabulary", &pieces)) || (rc = find_bytes(r, "tokenizer", &json)) ||
       (rc = ner_vocab_from_escaped((const char *)pieces->data, (size_t)pieces->n_bytes, vocab_size,
@@ -326,7 +328,7 @@ static int bound_weights(struct reading *r) {
   const int32_t widest = c->ffn > c->hidden ? c->ffn : c->hidden;
   float *channel;
   int rc = NER_OK;
-  if( !r->before || r->model->precision != NER_PRECISION_INT8 ) return NER_OK;
+  if( !r->unbounded || r->model->precision != NER_PRECISION_INT8 ) return NER_OK;
   channel = ner_alloc((size_t)widest, sizeof *channel);
   if( !channel ) return ner_fail_nomem(r->err);
   for( int32_t i = 0; i < c->layers && rc == NER_OK; i++ ) {
@@ -346,11 +348,12 @@ static int read_metadata(struct reading *r, enum ner_precision asked) {
   const char *version = ner_safetensors_metadata(r->file, "version");
   const char *precision = ner_safetensors_metadata(r->file, "precision");
   if( !format || strcmp(format, FORMAT) != 0 ) return ner_fail_not_converted(file, r->err);
-  r->before = version && strcmp(version, BEFORE) == 0;
-  if( !version || (strcmp(version, VERSION) != 0 && !r->before) )
+  r->unbounded = version && strcmp(version, VERSION_1) == 0;
+  r->plain = r->unbounded || (version && strcmp(version, VERSION_2) == 0);
+  if( !version || (strcmp(version, VERSION) != 0 && !r->plain) )
     return ner_fail(r->err, NER_ERROR,
                     "%s: layout version '%.20s' is not known to sqlite-ner " NER_VERSION
-                    " (it knows " BEFORE " and " VERSION
+                    " (it knows " VERSION_1 ", " VERSION_2 " and " VERSION
                     "); update it, or make the file again with ner_convert",
                     file, version ? version : "");
   if( !precision || ner_precision_parse(precision, &r->model->precision, NULL) != NER_OK )

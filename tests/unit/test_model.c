@@ -755,7 +755,7 @@ static void version_one(void **state) {
   tiny_write(dir, &tiny);
   must_convert(dir, path, NER_PRECISION_INT8);
   before = must_open(path, NER_PRECISION_FILE);
-  patch(dir, "\"version\":\"2\"", "\"version\":\"1\"");
+  patch(dir, "\"version\":\"3\"", "\"version\":\"1\"");
   after = must_open(path, NER_PRECISION_FILE); /* within the bound already: unchanged */
   same_model(before, after);
   ner_model_unref(before);
@@ -770,7 +770,7 @@ static void version_one(void **state) {
   test_write(dir, "one", bytes, n);
   free(bytes);
   after = must_open(path, NER_PRECISION_FILE);
-  patch(dir, "\"version\":\"1\"", "\"version\":\"2\"");
+  patch(dir, "\"version\":\"1\"", "\"version\":\"3\"");
   before = must_open(path, NER_PRECISION_FILE);
   a = &before->weights.layer[1].ffn1;
   b = &after->weights.layer[1].ffn1;
@@ -792,7 +792,7 @@ static void bad_one_files(void **state) {
   static const struct {
     const char *from, *to, *says;
   } patches[] = {
-      {"\"version\":\"2\"", "\"version\":\"9\"", "layout version '9' is not known"},
+      {"\"version\":\"3\"", "\"version\":\"9\"", "layout version '9' is not known"},
       {"\"tokenizer\"", "\"tokenizar\"", "tensor tokenizer is missing"},
       {"\"unk\":1,", "\"unk\":-1", "tensor tokenizer"},
       {"\"id\":3,\"content", "\"id\":77,\"onten_", "the tokenizer's added token is damaged"},
