@@ -25,13 +25,13 @@
 
 /* In the order in which transformers adds them. */
 enum { BOS, EOS, UNK, SEP, PAD, CLS, MASK, N_SPECIAL };
-static const char *const special_names[N_SPECIAL] = {
+static const char *const hf_special_names[N_SPECIAL] = {
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
-static const char *const special_defaults[N_SPECIAL] = {
+static const char *const hf_special_defaults[N_SPECIAL] = {
     [UNK] = "[UNK]", [SEP] = "[SEP]", [PAD] = "[PAD]", [CLS] = "[CLS]", [MASK] = "[MASK]"};
 
 /* What a directory says about its tokenizer. */
-struct source {
+struct hf_source {
   struct ner_model *model;
   const char *dir;
   char *config_path, *tokenizer_config_path, *map_path, *added_path, *vocab_path, *json_path;
@@ -53,7 +53,7 @@ struct source {
   struct hf_added added;
 };
 
-static int open_json(const char *path, struct ner_json **out, struct ner_err *err) {
+static int hf_open_json(const char *path, struct ner_json **out, struct ner_err *err) {
   char *text;
   size_t n;
   int rc = ner_read_text(path, &text, &n, err);
@@ -64,17 +64,17 @@ static int open_json(const char *path, struct ner_json **out, struct ner_err *er
   return rc;
 }
 
-static bool is_there(const char *path) {
+static bool hf_is_there(const char *path) {
   return ner_file_kind(path) != NER_FILE_MISSING;
 }
 
-static bool key_is(const struct ner_json_item *item, const char *key) {
+static bool hf_key_is(const struct ner_json_item *item, const char *key) {
   return item->key && item->n_key == strlen(key) && memcmp(item->key, key, item->n_key) == 0;
 }
 
 /* A document and the source, for walks. */
-struct walk {
-  struct source *src;
+struct hf_walk {
+  struct hf_source *src;
   struct ner_json *json;
   const char *path; /* of the file */
   bool from_map;    /* special_tokens_map.json: objects are tokens, and special */
@@ -83,28 +83,28 @@ struct walk {
 /* ---- the class ---- */
 
 /* Classes that transformers derives from BERT's tokenizer or repeats it in. */
-static const char *const bert_classes[] = {"BertTokenizer",
-                                           "DistilBertTokenizer",
-                                           "ElectraTokenizer",
-                                           "ConvBertTokenizer",
-                                           "LayoutLMTokenizer",
-                                           "LxmertTokenizer",
-                                           "MobileBertTokenizer",
-                                           "SqueezeBertTokenizer",
-                                           "DPRContextEncoderTokenizer",
-                                           "DPRQuestionEncoderTokenizer"};
+static const char *const hf_bert_classes[] = {"BertTokenizer",
+                                              "DistilBertTokenizer",
+                                              "ElectraTokenizer",
+                                              "ConvBertTokenizer",
+                                              "LayoutLMTokenizer",
+                                              "LxmertTokenizer",
+                                              "MobileBertTokenizer",
+                                              "SqueezeBertTokenizer",
+                                              "DPRContextEncoderTokenizer",
+                                              "DPRQuestionEncoderTokenizer"};
 
-static bool class_is(const char *class, const char *name) {
+static bool hf_class_is(const char *class, const char *name) {
   size_t n = strlen(name);
   return strncmp(class, name, n) == 0 && (class[n] == 0 || strcmp(class + n, "Fast") == 0);
 }
 
-static int take_class(struct source *src, const char *class, const char *path,
-                      struct ner_err *err) {
+static int hf_take_class(struct hf_source *src, const char *class, const char *path,
+                         struct ner_err *err) {
   src->bert = false;
-  if( class_is(class, "PreTrainedTokenizer") ) return NER_OK;
-  for( size_t i = 0; i < sizeof bert_classes / sizeof bert_classes[0]; i++ )
-    if( class_is(class, bert_classes[i]) ) {
+  if( hf_class_is(class, "PreTrainedTokenizer") ) return NER_OK;
+  for( size_t i = 0; i < sizeof hf_bert_classes / sizeof hf_bert_classes[0]; i++ )
+    if( hf_class_is(class, hf_bert_classes[i]) ) {
       src->bert = true;
       return NER_OK;
     }
@@ -115,20 +115,20 @@ static int take_class(struct source *src, const char *class, const char *path,
 }
 
 /* From a file that may state tokenizer_class. */
-static int read_class(struct source *src, struct ner_json *json, const char *path, bool *found,
-                      struct ner_err *err) {
+static int hf_read_class(struct hf_source *src, struct ner_json *json, const char *path,
+                         bool *found, struct ner_err *err) {
   char *class;
   int rc = ner_json_string(json, "$.tokenizer_class", &class, err);
   *found = class != NULL;
-  if( rc == NER_OK && class ) rc = take_class(src, class, path, err);
+  if( rc == NER_OK && class ) rc = hf_take_class(src, class, path, err);
   NER_FREE(class);
   return rc;
 }
 
 /* ---- special tokens by name ---- */
 
-static int set_special(struct source *src, int which, const struct hf_token *token,
-                       struct ner_err *err) {
+static int hf_set_special(struct hf_source *src, int which, const struct hf_token *token,
+                          struct ner_err *err) {
   struct hf_token copy = {0};
   if( token ) {
     copy = *token;
@@ -142,8 +142,8 @@ static int set_special(struct source *src, int which, const struct hf_token *tok
 }
 
 /* A token from a string or an object; *out owns its content. */
-static int read_token(struct walk *walk, const struct ner_json_item *item, struct hf_token *out,
-                      struct ner_err *err) {
+static int hf_read_token(struct hf_walk *walk, const struct ner_json_item *item,
+                         struct hf_token *out, struct ner_err *err) {
   struct ner_json_token t;
   int rc;
   *out = (struct hf_token){.index = -1};
@@ -166,37 +166,37 @@ static int read_token(struct walk *walk, const struct ner_json_item *item, struc
   return NER_OK;
 }
 
-static int token_type(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+static int hf_token_type(void *arg, const struct ner_json_item *item, struct ner_err *err) {
   (void)err;
-  *(bool *)arg |= key_is(item, "__type");
+  *(bool *)arg |= hf_key_is(item, "__type");
   return NER_OK;
 }
 
 /* In tokenizer_config.json an object must say that it is a token. */
-static int check_special(struct walk *walk, const struct ner_json_item *item, const char *name,
-                         struct ner_err *err) {
+static int hf_check_special(struct hf_walk *walk, const struct ner_json_item *item,
+                            const char *name, struct ner_err *err) {
   bool typed = walk->from_map;
   int rc = NER_OK;
   if( item->type == NER_JSON_STRING ) return NER_OK;
   if( item->type == NER_JSON_OBJECT && !typed )
-    rc = ner_json_each_in(walk->json, item, token_type, &typed, err);
+    rc = ner_json_each_in(walk->json, item, hf_token_type, &typed, err);
   if( rc == NER_OK && (item->type != NER_JSON_OBJECT || !typed) )
     rc = ner_fail(err, NER_ERROR, "%s: %s is neither a string nor a token" NER_GET_ANEW, walk->path,
                   name);
   return rc;
 }
 
-struct list_walk {
-  struct walk *walk;
+struct hf_list_walk {
+  struct hf_walk *walk;
   struct hf_tokens *out;
 };
 
-static int list_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct list_walk *list = arg;
+static int hf_list_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_list_walk *list = arg;
   const struct hf_token *seen;
   struct hf_token token;
-  int rc = check_special(list->walk, item, "additional_special_tokens", err);
-  if( rc || (rc = read_token(list->walk, item, &token, err)) ) return rc;
+  int rc = hf_check_special(list->walk, item, "additional_special_tokens", err);
+  if( rc || (rc = hf_read_token(list->walk, item, &token, err)) ) return rc;
   seen = hf_tokens_find(list->out, token.content, token.n_content);
   if( !(seen && seen->is_string == token.is_string && hf_token_same(seen, &token)) &&
       hf_tokens_add(list->out, &token) )
@@ -206,20 +206,20 @@ static int list_token(void *arg, const struct ner_json_item *item, struct ner_er
 }
 
 /* A member of tokenizer_config.json or special_tokens_map.json that names special tokens. */
-static int special_member(struct walk *walk, const struct ner_json_item *item,
-                          struct ner_err *err) {
-  struct source *src = walk->src;
-  struct list_walk list = {walk, &src->additional};
+static int hf_special_member(struct hf_walk *walk, const struct ner_json_item *item,
+                             struct ner_err *err) {
+  struct hf_source *src = walk->src;
+  struct hf_list_walk list = {walk, &src->additional};
   int rc;
-  if( key_is(item, "additional_special_tokens") && item->type == NER_JSON_ARRAY )
-    return ner_json_each_in(walk->json, item, list_token, &list, err);
+  if( hf_key_is(item, "additional_special_tokens") && item->type == NER_JSON_ARRAY )
+    return ner_json_each_in(walk->json, item, hf_list_token, &list, err);
   for( int i = 0; i < N_SPECIAL; i++ ) {
     struct hf_token token = {0};
-    if( !key_is(item, special_names[i]) ) continue;
-    if( item->type == NER_JSON_NULL ) return set_special(src, i, NULL, err);
-    if( (rc = check_special(walk, item, special_names[i], err)) == NER_OK &&
-        (rc = read_token(walk, item, &token, err)) == NER_OK )
-      rc = set_special(src, i, &token, err);
+    if( !hf_key_is(item, hf_special_names[i]) ) continue;
+    if( item->type == NER_JSON_NULL ) return hf_set_special(src, i, NULL, err);
+    if( (rc = hf_check_special(walk, item, hf_special_names[i], err)) == NER_OK &&
+        (rc = hf_read_token(walk, item, &token, err)) == NER_OK )
+      rc = hf_set_special(src, i, &token, err);
     NER_FREE(token.content);
     return rc;
   }
@@ -229,7 +229,7 @@ static int special_member(struct walk *walk, const struct ner_json_item *item,
 /* ---- tokenizer_config.json ---- */
 
 /* The number that is an object's key; -1: it is none. */
-static int64_t key_number(const struct ner_json_item *item) {
+static int64_t hf_key_number(const struct ner_json_item *item) {
   int64_t number = 0;
   if( item->n_key == 0 || item->n_key > 9 ) return -1;
   for( size_t i = 0; i < item->n_key; i++ ) {
@@ -239,44 +239,45 @@ static int64_t key_number(const struct ner_json_item *item) {
   return number;
 }
 
-static int decoder_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct walk *walk = arg;
+static int hf_decoder_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_walk *walk = arg;
   struct hf_token token;
-  int64_t index = item->key ? key_number(item) : -1;
+  int64_t index = item->key ? hf_key_number(item) : -1;
   int rc;
   if( index < 0 || item->type != NER_JSON_OBJECT )
     return ner_fail(err, NER_ERROR,
                     "%s: added_tokens_decoder has a member '%.40s' that is not of the form "
                     "\"7\": {\"content\": ...}" NER_GET_ANEW,
                     walk->path, item->key ? item->key : "");
-  if( (rc = read_token(walk, item, &token, err)) ) return rc;
+  if( (rc = hf_read_token(walk, item, &token, err)) ) return rc;
   token.index = index;
   if( hf_tokens_add(&walk->src->decoder, &token) ) rc = ner_fail_nomem(err);
   NER_FREE(token.content);
   return rc;
 }
 
-static int extra_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct walk *walk = arg;
-  struct list_walk list = {walk, &walk->src->extra};
-  return list_token(&list, item, err);
+static int hf_extra_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_walk *walk = arg;
+  struct hf_list_walk list = {walk, &walk->src->extra};
+  return hf_list_token(&list, item, err);
 }
 
-static int config_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct walk *walk = arg;
-  if( key_is(item, "added_tokens_decoder") && item->type == NER_JSON_OBJECT ) {
+static int hf_config_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_walk *walk = arg;
+  if( hf_key_is(item, "added_tokens_decoder") && item->type == NER_JSON_OBJECT ) {
     walk->src->has_decoder = true;
-    return ner_json_each_in(walk->json, item, decoder_token, walk, err);
+    return ner_json_each_in(walk->json, item, hf_decoder_token, walk, err);
   }
-  if( key_is(item, "extra_special_tokens") && item->type == NER_JSON_OBJECT )
-    return ner_json_each_in(walk->json, item, extra_token, walk, err);
+  if( hf_key_is(item, "extra_special_tokens") && item->type == NER_JSON_OBJECT )
+    return ner_json_each_in(walk->json, item, hf_extra_token, walk, err);
   /* A null here turns transformers to vocab.txt, although tokenizer.json is there. */
-  if( key_is(item, "tokenizer_file") && item->type == NER_JSON_NULL ) walk->src->has_json = false;
-  if( key_is(item, "from_slow") && item->type == NER_JSON_TRUE ) walk->src->has_json = false;
-  return special_member(walk, item, err);
+  if( hf_key_is(item, "tokenizer_file") && item->type == NER_JSON_NULL )
+    walk->src->has_json = false;
+  if( hf_key_is(item, "from_slow") && item->type == NER_JSON_TRUE ) walk->src->has_json = false;
+  return hf_special_member(walk, item, err);
 }
 
-static int read_flags(struct source *src, struct ner_json *json, struct ner_err *err) {
+static int hf_read_flags(struct hf_source *src, struct ner_json *json, struct ner_err *err) {
   double max_len = src->max_length;
   int rc;
   src->strip_accents_stated = ner_json_type_at(json, "$.strip_accents") > NER_JSON_NULL;
@@ -294,32 +295,32 @@ static int read_flags(struct source *src, struct ner_json *json, struct ner_err 
 }
 
 /* tokenizer_config.json, which need not be there, and what config.json says of the class. */
-static int read_config(struct source *src, struct ner_err *err) {
-  struct walk walk = {.src = src, .path = src->tokenizer_config_path};
+static int hf_read_config(struct hf_source *src, struct ner_err *err) {
+  struct hf_walk walk = {.src = src, .path = src->tokenizer_config_path};
   bool found = false;
   int rc = NER_OK;
   src->bert = true;
-  if( is_there(walk.path) ) {
-    if( (rc = open_json(walk.path, &walk.json, err)) ) return rc;
-    if( (rc = read_class(src, walk.json, walk.path, &found, err)) == NER_OK &&
-        (rc = read_flags(src, walk.json, err)) == NER_OK )
-      rc = ner_json_each(walk.json, "$", config_member, &walk, err);
+  if( hf_is_there(walk.path) ) {
+    if( (rc = hf_open_json(walk.path, &walk.json, err)) ) return rc;
+    if( (rc = hf_read_class(src, walk.json, walk.path, &found, err)) == NER_OK &&
+        (rc = hf_read_flags(src, walk.json, err)) == NER_OK )
+      rc = ner_json_each(walk.json, "$", hf_config_member, &walk, err);
     ner_json_close(walk.json);
   }
-  if( rc || found || !is_there(src->config_path) ) return rc;
-  if( (rc = open_json(src->config_path, &walk.json, err)) ) return rc;
-  rc = read_class(src, walk.json, src->config_path, &found, err);
+  if( rc || found || !hf_is_there(src->config_path) ) return rc;
+  if( (rc = hf_open_json(src->config_path, &walk.json, err)) ) return rc;
+  rc = hf_read_class(src, walk.json, src->config_path, &found, err);
   ner_json_close(walk.json);
   return rc;
 }
 
 /* ---- special_tokens_map.json, added_tokens.json ---- */
 
-static int map_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  return special_member(arg, item, err);
+static int hf_map_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  return hf_special_member(arg, item, err);
 }
 
-static bool is_special_name(const struct source *src, const char *content, size_t n) {
+static bool hf_is_special_name(const struct hf_source *src, const char *content, size_t n) {
   for( int i = 0; i < N_SPECIAL; i++ )
     if( src->special_stated[i] && src->special[i].content &&
         hf_token_named(&src->special[i], content, n) )
@@ -327,8 +328,8 @@ static bool is_special_name(const struct source *src, const char *content, size_
   return hf_tokens_find(&src->additional, content, n) != NULL;
 }
 
-static int added_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct walk *walk = arg;
+static int hf_added_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_walk *walk = arg;
   struct hf_token token = {0};
   if( !item->key || item->type != NER_JSON_INTEGER )
     return ner_fail(err, NER_ERROR, "%s: not an object of tokens and their ids" NER_GET_ANEW,
@@ -336,30 +337,30 @@ static int added_member(void *arg, const struct ner_json_item *item, struct ner_
   token.content = (char *)item->key;
   token.n_content = item->n_key;
   token.index = item->integer;
-  token.special = is_special_name(walk->src, item->key, item->n_key);
+  token.special = hf_is_special_name(walk->src, item->key, item->n_key);
   token.normalized = !token.special;
   token.normalized_stated = true;
   token.unnamed = true;
   return hf_tokens_add(&walk->src->decoder, &token) ? ner_fail_nomem(err) : NER_OK;
 }
 
-static int read_members(struct source *src, const char *path, bool from_map, ner_json_fn fn,
-                        struct ner_err *err) {
-  struct walk walk = {.src = src, .path = path, .from_map = from_map};
+static int hf_read_members(struct hf_source *src, const char *path, bool from_map, ner_json_fn fn,
+                           struct ner_err *err) {
+  struct hf_walk walk = {.src = src, .path = path, .from_map = from_map};
   int rc;
-  if( !is_there(path) ) return NER_OK;
-  if( (rc = open_json(path, &walk.json, err)) ) return rc;
+  if( !hf_is_there(path) ) return NER_OK;
+  if( (rc = hf_open_json(path, &walk.json, err)) ) return rc;
   rc = ner_json_each(walk.json, "$", fn, &walk, err);
   ner_json_close(walk.json);
   return rc;
 }
 
 /* Only where tokenizer_config.json has no added_tokens_decoder are the older files asked. */
-static int read_older_files(struct source *src, struct ner_err *err) {
+static int hf_read_older_files(struct hf_source *src, struct ner_err *err) {
   int rc;
   if( src->has_decoder ) return NER_OK;
-  if( (rc = read_members(src, src->map_path, true, map_member, err)) ||
-      (rc = read_members(src, src->added_path, false, added_member, err)) )
+  if( (rc = hf_read_members(src, src->map_path, true, hf_map_member, err)) ||
+      (rc = hf_read_members(src, src->added_path, false, hf_added_member, err)) )
     return rc;
   for( size_t i = 0; i < src->json_added.n; i++ )
     if( hf_tokens_add(&src->decoder, &src->json_added.token[i]) ) return ner_fail_nomem(err);
@@ -368,13 +369,13 @@ static int read_older_files(struct source *src, struct ner_err *err) {
 
 /* ---- tokenizer.json ---- */
 
-static int json_added_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct walk *walk = arg;
+static int hf_json_added_token(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_walk *walk = arg;
   struct hf_token token;
   int rc;
   if( item->type != NER_JSON_OBJECT )
     return ner_fail(err, NER_ERROR, "%s: an added token is no object" NER_GET_ANEW, walk->path);
-  if( (rc = read_token(walk, item, &token, err)) ) return rc;
+  if( (rc = hf_read_token(walk, item, &token, err)) ) return rc;
   if( hf_tokens_add(&walk->src->json_added, &token) ) rc = ner_fail_nomem(err);
   NER_FREE(token.content);
   return rc;
@@ -382,27 +383,27 @@ static int json_added_token(void *arg, const struct ner_json_item *item, struct 
 
 /* Its `truncation` and `padding` are overridden by the reference at every call, its `decoder` is
 ** used for words that users do not see. */
-static int json_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct walk *walk = arg;
-  struct source *src = walk->src;
+static int hf_json_member(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_walk *walk = arg;
+  struct hf_source *src = walk->src;
   bool token_types = src->model->config.architecture == NER_BERT;
-  if( key_is(item, "normalizer") ) src->no_normalizer = item->type == NER_JSON_NULL;
-  if( key_is(item, "normalizer") )
+  if( hf_key_is(item, "normalizer") ) src->no_normalizer = item->type == NER_JSON_NULL;
+  if( hf_key_is(item, "normalizer") )
     return ner_normalizer_from_json(item, walk->path, &src->parts.normalizer, err);
-  if( key_is(item, "pre_tokenizer") )
+  if( hf_key_is(item, "pre_tokenizer") )
     return ner_pretokenizer_from_json(item, walk->path, &src->parts.pretokenizer, err);
-  if( key_is(item, "post_processor") )
+  if( hf_key_is(item, "post_processor") )
     return ner_template_from_json(item, token_types, walk->path, &src->parts.around, err);
-  if( key_is(item, "added_tokens") && item->type != NER_JSON_NULL )
-    return ner_json_each_in(walk->json, item, json_added_token, walk, err);
-  if( key_is(item, "version") &&
+  if( hf_key_is(item, "added_tokens") && item->type != NER_JSON_NULL )
+    return ner_json_each_in(walk->json, item, hf_json_added_token, walk, err);
+  if( hf_key_is(item, "version") &&
       !(item->type == NER_JSON_STRING && item->n_string == 3 && !memcmp(item->string, "1.0", 3)) )
     return ner_fail(err, NER_ERROR, "%s: version is not \"1.0\"" NER_GET_ANEW, walk->path);
   return NER_OK;
 }
 
-static int add_piece(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct source *src = arg;
+static int hf_add_piece(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct hf_source *src = arg;
   if( item->type != NER_JSON_INTEGER || !item->key )
     return ner_fail(err, NER_ERROR,
                     "%s: model.vocab is not an object of pieces and their numbers" NER_GET_ANEW,
@@ -410,14 +411,14 @@ static int add_piece(void *arg, const struct ner_json_item *item, struct ner_err
   return ner_vocab_add(src->parts.vocab, item->key, item->n_key, item->integer, err);
 }
 
-static int read_vocab_json(struct source *src, struct ner_json *json, struct ner_err *err) {
+static int hf_read_vocab_json(struct hf_source *src, struct ner_json *json, struct ner_err *err) {
   struct ner_vocab *vocab;
   int rc = ner_vocab_new(&src->parts.vocab, err);
   if( rc ) return rc;
   vocab = src->parts.vocab;
   ner_vocab_set_limit(vocab, src->model->config.vocab_size);
   ner_vocab_allow_holes(vocab);
-  if( (rc = ner_json_each(json, "$.model.vocab", add_piece, src, err)) ) return rc;
+  if( (rc = ner_json_each(json, "$.model.vocab", hf_add_piece, src, err)) ) return rc;
   if( ner_vocab_size(vocab) == 0 )
     return ner_fail(err, NER_ERROR,
                     "%s: model.vocab is missing or empty; a WordPiece tokenizer is needed",
@@ -426,14 +427,15 @@ static int read_vocab_json(struct source *src, struct ner_json *json, struct ner
 }
 
 /* The id of model.unk_token. */
-static int find_unk(struct source *src, const char *unk, const char *path, struct ner_err *err) {
+static int hf_find_unk(struct hf_source *src, const char *unk, const char *path,
+                       struct ner_err *err) {
   src->parts.unk = ner_vocab_find(src->parts.vocab, unk, strlen(unk));
   if( src->parts.unk >= 0 ) return NER_OK;
   return ner_fail(err, NER_ERROR, "%s: the vocabulary has no %.40s; is it that of a BERT model?",
                   path, unk);
 }
 
-static int read_model(struct source *src, struct ner_json *json, struct ner_err *err) {
+static int hf_read_model(struct hf_source *src, struct ner_json *json, struct ner_err *err) {
   char *type = NULL, *unk = NULL, *prefix = NULL;
   int64_t max_chars = -1;
   int rc;
@@ -451,9 +453,9 @@ static int read_model(struct source *src, struct ner_json *json, struct ner_err 
                   !unk      ? "unk_token"
                   : !prefix ? "continuing_subword_prefix"
                             : "max_input_chars_per_word");
-  else if( (rc = read_vocab_json(src, json, err)) == NER_OK &&
+  else if( (rc = hf_read_vocab_json(src, json, err)) == NER_OK &&
            (rc = ner_vocab_set_prefix(src->parts.vocab, prefix, strlen(prefix), err)) == NER_OK )
-    rc = find_unk(src, unk, src->json_path, err);
+    rc = hf_find_unk(src, unk, src->json_path, err);
   src->parts.max_word_cp = max_chars;
   NER_FREE(type);
   NER_FREE(unk);
@@ -461,20 +463,20 @@ static int read_model(struct source *src, struct ner_json *json, struct ner_err 
   return rc;
 }
 
-static int read_json(struct source *src, struct ner_err *err) {
-  struct walk walk = {.src = src, .path = src->json_path};
-  int rc = open_json(src->json_path, &walk.json, err);
+static int hf_read_json(struct hf_source *src, struct ner_err *err) {
+  struct hf_walk walk = {.src = src, .path = src->json_path};
+  int rc = hf_open_json(src->json_path, &walk.json, err);
   if( rc ) return rc;
   src->no_normalizer = true; /* unless it says otherwise */
-  rc = ner_json_each(walk.json, "$", json_member, &walk, err);
-  if( rc == NER_OK ) rc = read_model(src, walk.json, err);
+  rc = ner_json_each(walk.json, "$", hf_json_member, &walk, err);
+  if( rc == NER_OK ) rc = hf_read_model(src, walk.json, err);
   ner_json_close(walk.json);
   return rc;
 }
 
 /* ---- vocab.txt ---- */
 
-static struct ner_text_rules bert_rules(const struct source *src, bool clean_text) {
+static struct ner_text_rules hf_bert_rules(const struct hf_source *src, bool clean_text) {
   struct ner_text_rules rules = {
       .clean_text = clean_text, .split_cjk = src->split_cjk, .lowercase = src->lowercase};
   /* Unstated (null): accents go when case goes. */
@@ -482,9 +484,9 @@ static struct ner_text_rules bert_rules(const struct source *src, bool clean_tex
   return rules;
 }
 
-static int read_vocab_txt(struct source *src, struct ner_err *err) {
+static int hf_read_vocab_txt(struct hf_source *src, struct ner_err *err) {
   struct ner_normalizer_step normalize = {.kind = NER_NORMALIZER_BERT,
-                                          .bert = bert_rules(src, true)};
+                                          .bert = hf_bert_rules(src, true)};
   struct ner_pretokenizer_step split = {.kind = NER_PRETOKENIZER_BERT};
   char *text;
   size_t n;
@@ -503,15 +505,15 @@ static int read_vocab_txt(struct source *src, struct ner_err *err) {
 }
 
 /* The special token with this name, stated or by default. */
-static const struct hf_token *special_of(const struct source *src, int which) {
+static const struct hf_token *hf_special_of(const struct hf_source *src, int which) {
   return src->special[which].content ? &src->special[which] : NULL;
 }
 
 /* ids of the slow tokenizer, which the template is made with: a token has the id that
 ** added_tokens_decoder or added_tokens.json gives it, or its id in the vocabulary, or one behind
 ** all of them. */
-static int64_t slow_id(const struct source *src, const struct hf_tokens *specials,
-                       const struct hf_token *wanted) {
+static int64_t hf_slow_id(const struct hf_source *src, const struct hf_tokens *specials,
+                          const struct hf_token *wanted) {
   const struct ner_vocab *vocab = src->parts.vocab;
   const struct hf_tokens *decoder = &src->decoder;
   const struct hf_token *given = hf_tokens_find(decoder, wanted->content, wanted->n_content);
@@ -528,12 +530,12 @@ static int64_t slow_id(const struct source *src, const struct hf_tokens *special
   return -1;
 }
 
-static int make_template(struct source *src, const struct hf_tokens *specials,
-                         struct ner_err *err) {
+static int hf_make_template(struct hf_source *src, const struct hf_tokens *specials,
+                            struct ner_err *err) {
   struct ner_template *around = &src->parts.around;
   for( int i = 0; i < 2; i++ ) {
-    const struct hf_token *token = special_of(src, i ? SEP : CLS);
-    int64_t id = token ? slow_id(src, specials, token) : -1;
+    const struct hf_token *token = hf_special_of(src, i ? SEP : CLS);
+    int64_t id = token ? hf_slow_id(src, specials, token) : -1;
     if( id < 0 || id >= src->model->config.vocab_size )
       return ner_fail(err, NER_ERROR,
                       "%s: the vocabulary has no %.40s; is it that of a BERT model?",
@@ -551,29 +553,30 @@ static int make_template(struct source *src, const struct hf_tokens *specials,
 
 /* A special token that is in the decoder is the decoder's; what is not stated has the class's
 ** default. */
-static int settle_specials(struct source *src, struct ner_err *err) {
+static int hf_settle_specials(struct hf_source *src, struct ner_err *err) {
   for( int i = 0; i < N_SPECIAL; i++ ) {
     const struct hf_token *special = &src->special[i], *token;
     int rc;
-    if( !src->special_stated[i] && src->bert && special_defaults[i] ) {
-      const struct hf_token by_default = {.content = (char *)special_defaults[i],
-                                          .n_content = strlen(special_defaults[i]),
+    if( !src->special_stated[i] && src->bert && hf_special_defaults[i] ) {
+      const struct hf_token by_default = {.content = (char *)hf_special_defaults[i],
+                                          .n_content = strlen(hf_special_defaults[i]),
                                           .is_string = true};
-      if( (rc = set_special(src, i, &by_default, err)) ) return rc;
+      if( (rc = hf_set_special(src, i, &by_default, err)) ) return rc;
       src->special_stated[i] = false;
       continue; /* defaults are not looked for there */
     }
     if( !special->content ) continue;
     token = hf_tokens_find(&src->decoder, special->content, special->n_content);
-    if( token && !token->unnamed && (rc = set_special(src, i, token, err)) ) return rc;
+    if( token && !token->unnamed && (rc = hf_set_special(src, i, token, err)) ) return rc;
   }
   return NER_OK;
 }
 
 /* All special tokens in transformers' order, each content once. */
-static int all_specials(const struct source *src, struct hf_tokens *out, struct ner_err *err) {
+static int hf_all_specials(const struct hf_source *src, struct hf_tokens *out,
+                           struct ner_err *err) {
   for( size_t i = 0; i < N_SPECIAL + src->additional.n + src->extra.n; i++ ) {
-    const struct hf_token *token = i < N_SPECIAL ? special_of(src, (int)i)
+    const struct hf_token *token = i < N_SPECIAL ? hf_special_of(src, (int)i)
                                    : i < N_SPECIAL + src->additional.n
                                        ? &src->additional.token[i - N_SPECIAL]
                                        : &src->extra.token[i - N_SPECIAL - src->additional.n];
@@ -586,7 +589,8 @@ static int all_specials(const struct source *src, struct hf_tokens *out, struct 
 
 /* The round that transformers adds: the decoder's tokens, and special tokens that are not among
 ** the added ones yet. */
-static int add_round(struct source *src, const struct hf_tokens *specials, struct ner_err *err) {
+static int hf_add_round(struct hf_source *src, const struct hf_tokens *specials,
+                        struct ner_err *err) {
   struct hf_tokens round = {0};
   size_t n_decoder = src->decoder.n;
   int rc = NER_OK;
@@ -610,33 +614,33 @@ static int add_round(struct source *src, const struct hf_tokens *specials, struc
 
 /* A token that the model lacks an embedding for may go if a text without it is nothing unusual:
 ** [PAD] and [MASK], and what the class has by default. */
-static bool may_drop(const void *arg, const struct hf_token *token) {
+static bool hf_may_drop(const void *arg, const struct hf_token *token) {
   static const int which[] = {PAD, MASK, BOS, EOS};
-  const struct source *src = arg;
+  const struct hf_source *src = arg;
   for( size_t i = 0; i < sizeof which / sizeof which[0]; i++ ) {
-    const struct hf_token *special = special_of(src, which[i]);
+    const struct hf_token *special = hf_special_of(src, which[i]);
     if( special && hf_token_named(special, token->content, token->n_content) ) return true;
   }
   return false;
 }
 
-static int add_tokens(struct source *src, struct ner_err *err) {
+static int hf_add_tokens(struct hf_source *src, struct ner_err *err) {
   struct hf_tokens specials = {0};
   const struct hf_token *unk;
   int rc = NER_OK;
   src->added.vocab = src->parts.vocab;
   if( hf_tokens_sort(&src->decoder) ) rc = ner_fail_nomem(err);
-  if( rc == NER_OK && (rc = settle_specials(src, err)) == NER_OK &&
-      (rc = all_specials(src, &specials, err)) == NER_OK && !src->has_json )
-    rc = make_template(src, &specials, err);
+  if( rc == NER_OK && (rc = hf_settle_specials(src, err)) == NER_OK &&
+      (rc = hf_all_specials(src, &specials, err)) == NER_OK && !src->has_json )
+    rc = hf_make_template(src, &specials, err);
   if( rc == NER_OK )
     rc = hf_added_round(&src->added, src->json_added.token, src->has_json ? src->json_added.n : 0,
                         err);
-  if( rc == NER_OK ) rc = add_round(src, &specials, err);
+  if( rc == NER_OK ) rc = hf_add_round(src, &specials, err);
   if( rc == NER_OK )
     rc = hf_added_finish(&src->added, &src->parts.normalizer, src->model->config.vocab_size,
-                         src->specials_as_text, may_drop, src, src->dir, &src->parts.added, err);
-  unk = special_of(src, UNK);
+                         src->specials_as_text, hf_may_drop, src, src->dir, &src->parts.added, err);
+  unk = hf_special_of(src, UNK);
   src->parts.named_unk = -1;
   if( rc == NER_OK && unk )
     src->parts.named_unk = hf_added_find(&src->added, unk->content, unk->n_content);
@@ -647,7 +651,7 @@ static int add_tokens(struct source *src, struct ner_err *err) {
 /* ---- together ---- */
 
 /* BERT's classes replace a BertNormalizer that disagrees with tokenizer_config.json. */
-static int override_normalizer(struct source *src, struct ner_err *err) {
+static int hf_override_normalizer(struct hf_source *src, struct ner_err *err) {
   struct ner_normalizer *rules = &src->parts.normalizer;
   if( !src->bert ) return NER_OK;
   if( src->has_json && src->no_normalizer )
@@ -656,11 +660,11 @@ static int override_normalizer(struct source *src, struct ner_err *err) {
                     "tokenizer_class PreTrainedTokenizerFast in tokenizer_config.json",
                     src->json_path);
   if( rules->n == 1 && rules->step[0].kind == NER_NORMALIZER_BERT )
-    rules->step[0].bert = bert_rules(src, rules->step[0].bert.clean_text);
+    rules->step[0].bert = hf_bert_rules(src, rules->step[0].bert.clean_text);
   return NER_OK;
 }
 
-static int check_template(const struct source *src, struct ner_err *err) {
+static int hf_check_template(const struct hf_source *src, struct ner_err *err) {
   const struct ner_template *t = &src->parts.around;
   const int32_t limit = src->model->config.vocab_size;
   for( int32_t i = 0; i < t->n_before + t->n_after; i++ ) {
@@ -675,7 +679,7 @@ static int check_template(const struct source *src, struct ner_err *err) {
   return NER_OK;
 }
 
-static int check_length(struct source *src, struct ner_err *err) {
+static int hf_check_length(struct hf_source *src, struct ner_err *err) {
   struct ner_config *config = &src->model->config;
   const int needed = ner_template_tok(&src->parts.around) + 1;
   char number[NER_NUMBER_BYTES];
@@ -687,31 +691,31 @@ static int check_length(struct source *src, struct ner_err *err) {
   return NER_OK;
 }
 
-static int read_files(struct source *src, struct ner_err *err) {
-  bool has_vocab = is_there(src->vocab_path);
+static int hf_read_files(struct hf_source *src, struct ner_err *err) {
+  bool has_vocab = hf_is_there(src->vocab_path);
   int rc;
-  src->has_json = is_there(src->json_path);
+  src->has_json = hf_is_there(src->json_path);
   if( !has_vocab && !src->has_json )
     return ner_fail(err, NER_ERROR,
                     "%s: lacks vocab.txt or tokenizer.json; fetch the model's vocabulary",
                     src->dir);
-  if( (rc = read_config(src, err)) ) return rc;
+  if( (rc = hf_read_config(src, err)) ) return rc;
   if( !src->has_json && (!src->bert || !has_vocab) )
     return ner_fail(err, NER_ERROR, "%s: lacks %s; fetch it", src->dir,
                     src->bert ? "vocab.txt, which tokenizer_config.json asks for"
                               : "tokenizer.json, which its tokenizer_class needs");
-  rc = src->has_json ? read_json(src, err) : read_vocab_txt(src, err);
-  if( rc == NER_OK ) rc = read_older_files(src, err);
-  if( rc == NER_OK ) rc = add_tokens(src, err);
+  rc = src->has_json ? hf_read_json(src, err) : hf_read_vocab_txt(src, err);
+  if( rc == NER_OK ) rc = hf_read_older_files(src, err);
+  if( rc == NER_OK ) rc = hf_add_tokens(src, err);
   if( rc == NER_OK && !src->has_json )
-    rc = find_unk(src, special_of(src, UNK) ? src->special[UNK].content : "unk_token",
-                  src->vocab_path, err);
-  if( rc == NER_OK ) rc = override_normalizer(src, err);
-  if( rc == NER_OK ) rc = check_template(src, err);
-  return rc ? rc : check_length(src, err);
+    rc = hf_find_unk(src, hf_special_of(src, UNK) ? src->special[UNK].content : "unk_token",
+                     src->vocab_path, err);
+  if( rc == NER_OK ) rc = hf_override_normalizer(src, err);
+  if( rc == NER_OK ) rc = hf_check_template(src, err);
+  return rc ? rc : hf_check_length(src, err);
 }
 
-static void source_free(struct source *src) {
+static void hf_source_free(struct hf_source *src) {
   for( int i = 0; i < N_SPECIAL; i++ ) NER_FREE(src->special[i].content);
   hf_tokens_free(&src->additional);
   hf_tokens_free(&src->extra);
@@ -728,12 +732,12 @@ static void source_free(struct source *src) {
 }
 
 int ner_tokenizer_from_hf(const char *dir, struct ner_model *model, struct ner_err *err) {
-  struct source src = {.model = model,
-                       .dir = dir,
-                       .lowercase = true, /* the defaults of transformers' BertTokenizerFast */
-                       .split_cjk = true,
-                       .basic = true,
-                       .max_length = 1e30}; /* the reference's "no limit" */
+  struct hf_source src = {.model = model,
+                          .dir = dir,
+                          .lowercase = true, /* the defaults of transformers' BertTokenizerFast */
+                          .split_cjk = true,
+                          .basic = true,
+                          .max_length = 1e30}; /* the reference's "no limit" */
   int rc;
   src.config_path = ner_file_join(dir, "config.json");
   src.tokenizer_config_path = ner_file_join(dir, "tokenizer_config.json");
@@ -745,8 +749,8 @@ int ner_tokenizer_from_hf(const char *dir, struct ner_model *model, struct ner_e
       !src.vocab_path || !src.json_path )
     rc = ner_fail_nomem(err);
   else
-    rc = read_files(&src, err);
+    rc = hf_read_files(&src, err);
   if( rc == NER_OK ) rc = ner_tokenizer_from_parts(&src.parts, dir, &model->tokenizer, err);
-  source_free(&src);
+  hf_source_free(&src);
   return rc;
 }
