@@ -120,20 +120,24 @@ static void encoder_embed(const struct encoder_pass *p, const int32_t *ids,
                        s->hidden_row);
 }
 
+/* Rows that are normalised and then quantised while they are in the nearest cache: 4 × 768 floats are 12 KB. */
+enum { ENCODER_NORM_ROWS = 4 };
+
 /* h = LN(out + h) for this member's rows of block [begin, end), quantised for `next`. */
 static void encoder_norm(const struct encoder_pass *p, int begin, int end, const float *gain,
                          const float *bias, const struct ner_linear *next) {
   const struct ner_session *s = p->s;
   const struct ner_config *c = &s->model->config;
   int from, to;
-  float *rows;
   encoder_share(p, end - begin, &from, &to);
-  if( from >= to ) return;
-  rows = s->hidden + (size_t)(begin + from) * s->ld_hidden;
-  p->kernels->layer_norm(s->out + (size_t)from * s->ld_hidden, s->ld_hidden, rows, s->ld_hidden,
-                         to - from, c->hidden, gain, bias, c->norm_eps, rows, s->ld_hidden);
-  encoder_quantise_for(p, next, s->hidden, s->ld_hidden, begin + from, begin + to, s->hidden_q,
-                       s->ldq_hidden, s->hidden_row);
+  for( int i = from, n; i < to; i += n ) {
+    float *rows = s->hidden + (size_t)(begin + i) * s->ld_hidden;
+    n = to - i < ENCODER_NORM_ROWS ? to - i : ENCODER_NORM_ROWS;
+    p->kernels->layer_norm(s->out + (size_t)i * s->ld_hidden, s->ld_hidden, rows, s->ld_hidden, n,
+                           c->hidden, gain, bias, c->norm_eps, rows, s->ld_hidden);
+    encoder_quantise_for(p, next, s->hidden, s->ld_hidden, begin + i, begin + i + n, s->hidden_q,
+                         s->ldq_hidden, s->hidden_row);
+  }
 }
 
 /* c for all texts. One head of one text is a piece of work. */
