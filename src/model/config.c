@@ -12,8 +12,8 @@
 #include <string.h>
 
 /* An integer that must be there and within bounds. */
-static int get_int(struct ner_json *json, const char *what, const char *key, int64_t min,
-                   int64_t max, int32_t *out, struct ner_err *err) {
+static int config_int(struct ner_json *json, const char *what, const char *key, int64_t min,
+                      int64_t max, int32_t *out, struct ner_err *err) {
   char path[64];
   int64_t value = INT64_MIN;
   int rc;
@@ -30,9 +30,9 @@ static int get_int(struct ner_json *json, const char *what, const char *key, int
 
 /* DistilBERT has names of its own for three sizes; transformers takes BERT's for them too (the
 ** attribute_map of its configuration). */
-static int get_size(struct ner_json *json, const char *what, const struct ner_config *c,
-                    const char *distilbert, const char *bert, int64_t min, int64_t max,
-                    int32_t *out, struct ner_err *err) {
+static int config_size(struct ner_json *json, const char *what, const struct ner_config *c,
+                       const char *distilbert, const char *bert, int64_t min, int64_t max,
+                       int32_t *out, struct ner_err *err) {
   const char *key = c->architecture == NER_BERT ? bert : distilbert;
   char path[64];
   snprintf(path, sizeof path, "$.%s", key);
@@ -40,12 +40,12 @@ static int get_size(struct ner_json *json, const char *what, const struct ner_co
     snprintf(path, sizeof path, "$.%s", bert);
     if( ner_json_type_at(json, path) != NER_JSON_MISSING ) key = bert;
   }
-  return get_int(json, what, key, min, max, out, err);
+  return config_int(json, what, key, min, max, out, err);
 }
 
 /* A string that, if it is there, must be `wanted`. */
-static int only_string(struct ner_json *json, const char *what, const char *key, const char *wanted,
-                       struct ner_err *err) {
+static int config_only_string(struct ner_json *json, const char *what, const char *key,
+                              const char *wanted, struct ner_err *err) {
   char path[64], *value;
   int rc;
   snprintf(path, sizeof path, "$.%s", key);
@@ -58,7 +58,7 @@ static int only_string(struct ner_json *json, const char *what, const char *key,
 }
 
 /* What must hold between sizes, wherever they come from. */
-static int check_config(struct ner_config *c, double eps, const char *what, struct ner_err *err) {
+static int config_check(struct ner_config *c, double eps, const char *what, struct ner_err *err) {
   char number[NER_NUMBER_BYTES];
   if( c->hidden % c->heads != 0 )
     return ner_fail(err, NER_ERROR,
@@ -140,8 +140,8 @@ static int config_check_family(const char *type, const struct config_classes *cl
   return NER_OK;
 }
 
-static int get_architecture(struct ner_json *json, const char *what, struct ner_config *config,
-                            struct ner_err *err) {
+static int config_architecture(struct ner_json *json, const char *what, struct ner_config *config,
+                               struct ner_err *err) {
   struct config_classes classes = {.first = ""};
   char *type = NULL;
   int family = -1, rc = ner_json_string(json, "$.model_type", &type, err);
@@ -156,22 +156,22 @@ static int get_architecture(struct ner_json *json, const char *what, struct ner_
   return rc;
 }
 
-static int get_sizes(struct ner_json *json, const char *what, struct ner_config *c,
-                     struct ner_err *err) {
+static int config_sizes(struct ner_json *json, const char *what, struct ner_config *c,
+                        struct ner_err *err) {
   bool bert = c->architecture == NER_BERT;
   double eps = 1e-12; /* hard-coded in DistilBERT, and BERT's default */
   int64_t types = 2;
   int rc;
-  if( (rc = get_size(json, what, c, "dim", "hidden_size", 1, NER_MAX_HIDDEN, &c->hidden, err)) ||
-      (rc = get_size(json, what, c, "n_layers", "num_hidden_layers", 0, NER_MAX_LAYERS, &c->layers,
-                     err)) ||
-      (rc = get_size(json, what, c, "n_heads", "num_attention_heads", 1, c->hidden, &c->heads,
-                     err)) ||
-      (rc = get_int(json, what, bert ? "intermediate_size" : "hidden_dim", 1, NER_MAX_FFN, &c->ffn,
-                    err)) ||
-      (rc = get_int(json, what, "vocab_size", 1, NER_MAX_VOCAB, &c->vocab_size, err)) ||
-      (rc = get_int(json, what, "max_position_embeddings", 3, NER_MAX_POSITIONS, &c->max_positions,
-                    err)) )
+  if( (rc = config_size(json, what, c, "dim", "hidden_size", 1, NER_MAX_HIDDEN, &c->hidden, err)) ||
+      (rc = config_size(json, what, c, "n_layers", "num_hidden_layers", 0, NER_MAX_LAYERS,
+                        &c->layers, err)) ||
+      (rc = config_size(json, what, c, "n_heads", "num_attention_heads", 1, c->hidden, &c->heads,
+                        err)) ||
+      (rc = config_int(json, what, bert ? "intermediate_size" : "hidden_dim", 1, NER_MAX_FFN,
+                       &c->ffn, err)) ||
+      (rc = config_int(json, what, "vocab_size", 1, NER_MAX_VOCAB, &c->vocab_size, err)) ||
+      (rc = config_int(json, what, "max_position_embeddings", 3, NER_MAX_POSITIONS,
+                       &c->max_positions, err)) )
     return rc;
   if( bert ) {
     if( (rc = ner_json_real(json, "$.layer_norm_eps", &eps, err)) ||
@@ -183,12 +183,12 @@ static int get_sizes(struct ner_json *json, const char *what, struct ner_config 
     c->type_vocab = (int32_t)types;
   }
   c->max_tokens = c->max_positions;
-  return check_config(c, eps, what, err);
+  return config_check(c, eps, what, err);
 }
 
 /* transformers' names for the two forms of GELU (activations.py). */
-static int get_activation(struct ner_json *json, const char *what, struct ner_config *c,
-                          struct ner_err *err) {
+static int config_activation(struct ner_json *json, const char *what, struct ner_config *c,
+                             struct ner_err *err) {
   static const struct {
     const char *name;
     enum ner_activation activation;
@@ -218,10 +218,10 @@ static int get_activation(struct ner_json *json, const char *what, struct ner_co
 }
 
 /* What would make the forward pass another one. */
-static int check_variants(struct ner_json *json, const char *what, struct ner_err *err) {
+static int config_check_variants(struct ner_json *json, const char *what, struct ner_err *err) {
   bool decoder = false;
   int rc;
-  if( (rc = only_string(json, what, "position_embedding_type", "absolute", err)) ||
+  if( (rc = config_only_string(json, what, "position_embedding_type", "absolute", err)) ||
       (rc = ner_json_bool(json, "$.is_decoder", &decoder, err)) )
     return rc;
   if( decoder )
@@ -229,22 +229,22 @@ static int check_variants(struct ner_json *json, const char *what, struct ner_er
   return NER_OK;
 }
 
-struct label_walk {
+struct config_labels {
   struct ner_model *model;
   const char *what;
   int64_t n;
 };
 
-static int count_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+static int config_count_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
   (void)item;
   (void)err;
-  ((struct label_walk *)arg)->n++;
+  ((struct config_labels *)arg)->n++;
   return NER_OK;
 }
 
 /* id2label: {"0": "O", "1": "B-PER"}; the order of the members means nothing. */
-static int set_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct label_walk *walk = arg;
+static int config_set_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct config_labels *walk = arg;
   int64_t i = 0;
   bool number = item->n_key > 0 && item->n_key <= 9 && (item->key[0] != '0' || item->n_key == 1);
   for( size_t k = 0; k < item->n_key && number; k++ ) {
@@ -260,8 +260,9 @@ static int set_label(void *arg, const struct ner_json_item *item, struct ner_err
 }
 
 /* label2id: {"O": 0, "B-PER": 1}, where nothing else names the labels. */
-static int set_inverted_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct label_walk *walk = arg;
+static int config_set_inverted_label(void *arg, const struct ner_json_item *item,
+                                     struct ner_err *err) {
+  struct config_labels *walk = arg;
   if( item->type != NER_JSON_INTEGER || !item->key )
     return ner_fail(err, NER_ERROR,
                     "%s: label2id has a member that is not of the form \"O\": 0" NER_GET_ANEW,
@@ -269,18 +270,19 @@ static int set_inverted_label(void *arg, const struct ner_json_item *item, struc
   return ner_labels_set(walk->model, item->integer, item->key, item->n_key, walk->what, err);
 }
 
-static int get_labels(struct ner_json *json, const char *what, struct ner_model *model,
-                      struct ner_err *err) {
-  struct label_walk walk = {.model = model, .what = what};
+static int config_get_labels(struct ner_json *json, const char *what, struct ner_model *model,
+                             struct ner_err *err) {
+  struct config_labels walk = {.model = model, .what = what};
   const char *path = "$.id2label";
-  int rc = ner_json_each(json, path, count_label, &walk, err);
+  int rc = ner_json_each(json, path, config_count_label, &walk, err);
   if( rc == NER_OK && walk.n == 0 )
-    rc = ner_json_each(json, path = "$.label2id", count_label, &walk, err);
+    rc = ner_json_each(json, path = "$.label2id", config_count_label, &walk, err);
   if( rc || walk.n == 0 ) return rc;
   if( (rc = ner_labels_new(model, walk.n, what, err)) ||
       (rc = ner_json_each(json, path,
-                          strcmp(path, "$.id2label") == 0 ? set_label : set_inverted_label, &walk,
-                          err)) )
+                          strcmp(path, "$.id2label") == 0 ? config_set_label
+                                                          : config_set_inverted_label,
+                          &walk, err)) )
     return rc;
   return ner_labels_finish(model, what, err);
 }
@@ -290,11 +292,11 @@ int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struc
   struct ner_json *json;
   int rc = ner_json_open_python(text, n_bytes, what, &json, err);
   if( rc ) return rc;
-  if( (rc = get_architecture(json, what, &model->config, err)) == NER_OK &&
-      (rc = get_sizes(json, what, &model->config, err)) == NER_OK &&
-      (rc = get_activation(json, what, &model->config, err)) == NER_OK &&
-      (rc = check_variants(json, what, err)) == NER_OK )
-    rc = get_labels(json, what, model, err);
+  if( (rc = config_architecture(json, what, &model->config, err)) == NER_OK &&
+      (rc = config_sizes(json, what, &model->config, err)) == NER_OK &&
+      (rc = config_activation(json, what, &model->config, err)) == NER_OK &&
+      (rc = config_check_variants(json, what, err)) == NER_OK )
+    rc = config_get_labels(json, what, model, err);
   ner_json_close(json);
   return rc;
 }
@@ -317,25 +319,25 @@ char *ner_config_to_own(const struct ner_model *model) {
   return text;
 }
 
-static int set_own_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct label_walk *walk = arg;
+static int config_set_own_label(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct config_labels *walk = arg;
   if( item->type != NER_JSON_STRING )
     return ner_fail(err, NER_ERROR, "%s: labels are not all strings" NER_GET_ANEW, walk->what);
   return ner_labels_set(walk->model, item->index, item->string, item->n_string, walk->what, err);
 }
 
-static int own_labels(struct ner_json *json, const char *what, struct ner_model *model,
-                      struct ner_err *err) {
-  struct label_walk walk = {.model = model, .what = what};
-  int rc = ner_json_each(json, "$.labels", count_label, &walk, err);
+static int config_own_labels(struct ner_json *json, const char *what, struct ner_model *model,
+                             struct ner_err *err) {
+  struct config_labels walk = {.model = model, .what = what};
+  int rc = ner_json_each(json, "$.labels", config_count_label, &walk, err);
   if( rc == NER_OK ) rc = ner_labels_new(model, walk.n, what, err);
-  if( rc == NER_OK ) rc = ner_json_each(json, "$.labels", set_own_label, &walk, err);
+  if( rc == NER_OK ) rc = ner_json_each(json, "$.labels", config_set_own_label, &walk, err);
   return rc ? rc : ner_labels_finish(model, what, err);
 }
 
 /* Files of version 1 state none: their models all have the exact form. */
-static int own_activation(struct ner_json *json, const char *what, struct ner_config *c,
-                          struct ner_err *err) {
+static int config_own_activation(struct ner_json *json, const char *what, struct ner_config *c,
+                                 struct ner_err *err) {
   char *name;
   int rc = ner_json_string(json, "$.activation", &name, err);
   if( rc == NER_OK && name && strcmp(name, ner_activation_name(NER_GELU_TANH)) == 0 )
@@ -347,8 +349,8 @@ static int own_activation(struct ner_json *json, const char *what, struct ner_co
   return rc;
 }
 
-static int own_sizes(struct ner_json *json, const char *what, struct ner_config *c,
-                     struct ner_err *err) {
+static int config_own_sizes(struct ner_json *json, const char *what, struct ner_config *c,
+                            struct ner_err *err) {
   char *architecture;
   double eps = 0;
   int rc = ner_json_string(json, "$.architecture", &architecture, err);
@@ -361,17 +363,18 @@ static int own_sizes(struct ner_json *json, const char *what, struct ner_config 
     rc = ner_fail(err, NER_ERROR, "%s: architecture is '%.40s'; only distilbert and bert are known",
                   what, architecture ? architecture : "(missing)");
   NER_FREE(architecture);
-  if( rc || (rc = get_int(json, what, "hidden", 1, NER_MAX_HIDDEN, &c->hidden, err)) ||
-      (rc = get_int(json, what, "layers", 0, NER_MAX_LAYERS, &c->layers, err)) ||
-      (rc = get_int(json, what, "heads", 1, c->hidden, &c->heads, err)) ||
-      (rc = get_int(json, what, "ffn", 1, NER_MAX_FFN, &c->ffn, err)) ||
-      (rc = get_int(json, what, "vocab_size", 1, NER_MAX_VOCAB, &c->vocab_size, err)) ||
-      (rc = get_int(json, what, "max_positions", 3, NER_MAX_POSITIONS, &c->max_positions, err)) ||
-      (rc = get_int(json, what, "max_tokens", 3, c->max_positions, &c->max_tokens, err)) ||
-      (rc = get_int(json, what, "type_vocab", 0, NER_MAX_TYPES, &c->type_vocab, err)) ||
+  if( rc || (rc = config_int(json, what, "hidden", 1, NER_MAX_HIDDEN, &c->hidden, err)) ||
+      (rc = config_int(json, what, "layers", 0, NER_MAX_LAYERS, &c->layers, err)) ||
+      (rc = config_int(json, what, "heads", 1, c->hidden, &c->heads, err)) ||
+      (rc = config_int(json, what, "ffn", 1, NER_MAX_FFN, &c->ffn, err)) ||
+      (rc = config_int(json, what, "vocab_size", 1, NER_MAX_VOCAB, &c->vocab_size, err)) ||
+      (rc =
+           config_int(json, what, "max_positions", 3, NER_MAX_POSITIONS, &c->max_positions, err)) ||
+      (rc = config_int(json, what, "max_tokens", 3, c->max_positions, &c->max_tokens, err)) ||
+      (rc = config_int(json, what, "type_vocab", 0, NER_MAX_TYPES, &c->type_vocab, err)) ||
       (rc = ner_json_real(json, "$.norm_eps", &eps, err)) )
     return rc;
-  return (rc = own_activation(json, what, c, err)) ? rc : check_config(c, eps, what, err);
+  return (rc = config_own_activation(json, what, c, err)) ? rc : config_check(c, eps, what, err);
 }
 
 int ner_config_from_own(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
@@ -379,8 +382,8 @@ int ner_config_from_own(const char *text, size_t n_bytes, const char *what, stru
   struct ner_json *json;
   int rc = ner_json_open(text, n_bytes, what, &json, err);
   if( rc ) return rc;
-  if( (rc = own_sizes(json, what, &model->config, err)) == NER_OK &&
-      (rc = own_labels(json, what, model, err)) == NER_OK &&
+  if( (rc = config_own_sizes(json, what, &model->config, err)) == NER_OK &&
+      (rc = config_own_labels(json, what, model, err)) == NER_OK &&
       (rc = ner_json_bool(json, "$.clean_text", &rules->clean_text, err)) == NER_OK &&
       (rc = ner_json_bool(json, "$.split_cjk", &rules->split_cjk, err)) == NER_OK &&
       (rc = ner_json_bool(json, "$.strip_accents", &rules->strip_accents, err)) == NER_OK )

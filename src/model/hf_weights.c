@@ -108,7 +108,7 @@ static int want(struct loader *l, const char *part, const char *kind, int64_t ro
 static void take(const struct ner_shard_tensor *shard, float *out) {
   const struct ner_tensor *t = shard->tensor;
   ner_tensor_to_f32(t, 0, t->n_bytes / ner_dtype_bytes(t->dtype), out);
-  ner_safetensors_forget(shard->file, t);
+  ner_safetensors_discard(shard->file, t);
 }
 
 /* A vector of n floats, in a block of its own (zero padded to whole panels). */
@@ -351,7 +351,7 @@ int ner_weights_from_hf(const char *dir, const struct ner_cancel *cancel, struct
   }
   NER_FREE(l.scratch);
   for( size_t i = 0; rc == NER_OK && i < l.shards.n_files; i++ )
-    rc = ner_safetensors_settle(l.shards.file[i], err);
+    rc = ner_safetensors_finalize(l.shards.file[i], err);
   if( rc == NER_OK ) rc = note_ignored(&l);
   if( rc == NER_OK &&
       model->precision != NER_PRECISION_INT8 ) { /* int8: nothing is used in place */

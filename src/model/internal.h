@@ -23,8 +23,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Bounds that keep every product of two sizes within 32 bits and every number
-** that is plainly wrong out. BERT-large: 24, 1024, 4096, 30522, 512. */
+/* Bounds that keep every product of two sizes within 32 bits and reject implausible numbers.
+** BERT-large has 24, 1024, 4096, 30522, 512. */
 #define NER_MAX_LAYERS      256
 #define NER_MAX_HIDDEN      8192
 #define NER_MAX_FFN         65536
@@ -32,10 +32,10 @@
 #define NER_MAX_POSITIONS   (1 << 16)
 #define NER_MAX_TYPES       1024
 #define NER_MAX_LABELS      4096
-#define NER_MAX_LABEL_BYTES 256         /* labels are compared each with each */
+#define NER_MAX_LABEL_BYTES 256         /* all pairs of labels are compared */
 #define NER_MAX_TEXT_BYTES  (64u << 20) /* of a configuration or vocabulary file */
 
-/* The remedy for a configuration that cannot be. */
+/* Ends messages about a configuration that contradicts itself. */
 #define NER_GET_ANEW "; get it anew from where the model comes from"
 
 /* What a model's pointers point into. */
@@ -58,8 +58,8 @@ void ner_model_take_files(struct ner_model *model, struct ner_safetensors **file
 
 /* ---- labels.c ---- */
 
-/* n labels without names; then one call each, in any order; then finish, which
-** fails when a name is missing and takes prefix and tag apart. */
+/* Makes n labels; each is then named once, in any order; finishing fails when a name is missing, and
+** finds the labels' scheme. */
 int ner_labels_new(struct ner_model *model, int64_t n, const char *what, struct ner_err *err);
 int ner_labels_set(struct ner_model *model, int64_t i, const char *name, size_t n_bytes,
                    const char *what, struct ner_err *err);
@@ -69,9 +69,8 @@ int ner_labels_number(struct ner_model *model, int64_t n, const char *what, stru
 
 /* ---- config.c ---- */
 
-/* Hugging Face's config.json. Without id2label the model has no labels after it
-** (n_labels 0): they are numbered once the classifier's size is known. max_tokens is
-** max_positions so far. */
+/* Reads Hugging Face's config.json. A model whose labels it does not name has none yet (n_labels 0):
+** they are numbered when the size of the classifier is known. Sets max_tokens to max_positions. */
 int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
                        struct ner_err *err);
 /* The configuration of a one-file model, labels included. rules: of a file of version 1, where they
@@ -80,7 +79,7 @@ int ner_config_from_own(const char *text, size_t n_bytes, const char *what, stru
                         struct ner_text_rules *rules, struct ner_err *err);
 /* The same as text, for NER_FREE; NULL: no memory. */
 char *ner_config_to_own(const struct ner_model *model);
-/* How many numbers were trained. */
+/* The number of trained parameters. */
 int64_t ner_config_parameters(const struct ner_config *config);
 
 /* ---- hf_tokenizer.c ---- */
@@ -96,7 +95,7 @@ int ner_weights_from_hf(const char *dir, const struct ner_cancel *cancel, struct
 
 /* ---- one_file.c: the file that ner_convert writes ---- */
 
-/* Takes `file` over, also when it fails. */
+/* Takes ownership of `file`, also on failure. */
 int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,
                         struct ner_model **out, struct ner_err *err);
 int ner_model_write(struct ner_model *model, const char *target, const struct ner_cancel *cancel,

@@ -1,12 +1,12 @@
 /*
-** json.c - see json.h. The one engine file that knows SQLite.
+** json.c - see json.h. The only file of the engine that calls SQLite.
 **
-** SQLite is a lenient reader: from 3.42 on its functions take JSON5, before 3.45
-** they end a string at \u0000, and none of them minds ill-formed UTF-8. In some (3.40) a container
-** that ends in a string passes as a member's name, ["a"] in {["a"]:1}, and whoever then asks for
-** a member may read from a null pointer. So a document is scanned once by check_text() (bytes,
-** escapes, names, depth) and then must pass json_valid(), which in every version asks for RFC
-** 8259. After that the functions of all versions agree.
+** SQLite reads leniently: from 3.42 on its functions accept JSON5, before 3.45 they end a string at
+** \u0000, and no version rejects ill-formed UTF-8. Some versions (3.40) accept a container that ends
+** in a string as a member's name, ["a"] in {["a"]:1}, and then read from a null pointer when a member
+** is looked up. So json_check_text() scans a document once (bytes, escapes, names, depth), and the
+** document must pass json_valid(), which requires RFC 8259 in every version. After that the functions
+** of all versions agree.
 */
 #include "model/json.h"
 
@@ -17,27 +17,28 @@
 #include <sqlite3ext.h>
 SQLITE_EXTENSION_INIT3
 
-#define MAX_DEPTH 64 /* of a document; ours need four */
-#define MAX_NEST  4  /* walks inside walks */
+#define JSON_MAX_DEPTH 64 /* levels of a document; a model's files need four */
+#define JSON_MAX_NEST  4  /* walks inside walks */
 
 struct ner_json {
   sqlite3 *db;
   char *text; /* [n_text] */
   int n_text;
   char *what;
-  sqlite3_stmt *look;           /* (text, path) → type, value */
-  sqlite3_stmt *each[MAX_NEST]; /* (text, path) → type of the whole; key, type, value of a member */
-  int nest;                     /* each[0, nest) are being walked */
-  bool nomem;                   /* ner_json_type_at() ran out of memory */
+  sqlite3_stmt *look; /* (text, path) → type, value */
+  sqlite3_stmt
+      *each[JSON_MAX_NEST]; /* (text, path) → type of the whole; key, type, value of a member */
+  int nest;                 /* each[0, nest) are being walked */
+  bool nomem;               /* ner_json_type_at() ran out of memory */
 };
 
-static int bad_text(struct ner_err *err, const char *what, const char *why, size_t at) {
+static int json_bad_text(struct ner_err *err, const char *what, const char *why, size_t at) {
   return ner_fail(err, NER_ERROR, "%s: not valid JSON (%s at byte %zu); fetch the file again", what,
                   why, at);
 }
 
 /* The four hex digits at s, -1 if they are none. */
-static int hex4(const unsigned char *s, const unsigned char *end) {
+static int json_hex4(const unsigned char *s, const unsigned char *end) {
   int value = 0;
   if( end - s < 4 ) return -1;
   for( int i = 0; i < 4; i++ ) {
@@ -55,23 +56,24 @@ static int hex4(const unsigned char *s, const unsigned char *end) {
 
 /* Checks the escape after the backslash at s; returns its length, 0 if it is
 ** refused: \u0000, or half of a surrogate pair. */
-static int check_escape(const unsigned char *s, const unsigned char *end) {
+static int json_check_escape(const unsigned char *s, const unsigned char *end) {
   int high, low;
   if( end - s < 2 ) return 0;
   if( s[1] != 'u' ) return 2;
-  high = hex4(s + 2, end);
+  high = json_hex4(s + 2, end);
   if( high <= 0 || (high >= 0xDC00 && high <= 0xDFFF) ) return 0;
   if( high < 0xD800 || high > 0xDBFF ) return 6;
   if( end - s < 12 || s[6] != '\\' || s[7] != 'u' ) return 0;
-  low = hex4(s + 8, end);
+  low = json_hex4(s + 8, end);
   return low >= 0xDC00 && low <= 0xDFFF ? 12 : 0;
 }
 
-/* What json_valid() does not look at, see the top of the file. */
-static int check_text(const char *text, size_t n_bytes, const char *what, struct ner_err *err) {
+/* Checks what json_valid() does not; see the top of the file. */
+static int json_check_text(const char *text, size_t n_bytes, const char *what,
+                           struct ner_err *err) {
   const unsigned char *s = (const unsigned char *)text, *end = s + n_bytes;
   bool in_string = false;
-  int depth = 0, last = 0; /* last: of the bytes that are no blanks */
+  int depth = 0, last = 0; /* last: the last byte that is not a blank */
   if( n_bytes > INT_MAX - 1 )
     return ner_fail(err, NER_ERROR, "%s: %zu bytes of JSON are too many", what, n_bytes);
   while( s < end ) {
@@ -80,31 +82,32 @@ static int check_text(const char *text, size_t n_bytes, const char *what, struct
     if( c >= 0x80 ) {
       utf8proc_int32_t cp;
       utf8proc_ssize_t n = utf8proc_iterate(s, end - s, &cp);
-      if( n <= 0 ) return bad_text(err, what, "ill-formed UTF-8", at);
+      if( n <= 0 ) return json_bad_text(err, what, "ill-formed UTF-8", at);
       s += n;
       continue;
     }
-    if( c == 0 || (in_string && c < 0x20) ) return bad_text(err, what, "a control character", at);
+    if( c == 0 || (in_string && c < 0x20) )
+      return json_bad_text(err, what, "a control character", at);
     if( in_string && c == '\\' ) {
-      int n = check_escape(s, end);
-      if( n == 0 ) return bad_text(err, what, "an escape that stands for no character", at);
+      int n = json_check_escape(s, end);
+      if( n == 0 ) return json_bad_text(err, what, "an escape that stands for no character", at);
       s += n;
       continue;
     }
     if( c == '"' ) in_string = !in_string;
-    if( !in_string && (c == '[' || c == '{') && ++depth > MAX_DEPTH )
-      return bad_text(err, what, "nested too deeply", at);
+    if( !in_string && (c == '[' || c == '{') && ++depth > JSON_MAX_DEPTH )
+      return json_bad_text(err, what, "nested too deeply", at);
     if( !in_string && (c == ']' || c == '}') ) depth--;
     if( !in_string && c == ':' && last != '"' )
-      return bad_text(err, what, "a name that is no string", at);
+      return json_bad_text(err, what, "a name that is no string", at);
     if( c > ' ' ) last = c;
     s++;
   }
   return NER_OK;
 }
 
-/* What SQLite has to say about its last failure. */
-static int fail_sqlite(const struct ner_json *json, struct ner_err *err) {
+/* Fails with SQLite's message for its last failure. */
+static int json_fail_sqlite(const struct ner_json *json, struct ner_err *err) {
   if( !json->db || (sqlite3_errcode(json->db) & 0xff) == SQLITE_NOMEM ) return ner_fail_nomem(err);
   return ner_fail(err, NER_ERROR,
                   "%s: SQLite could not read the JSON (%s); SQLite 3.38 or newer with its JSON "
@@ -112,22 +115,23 @@ static int fail_sqlite(const struct ner_json *json, struct ner_err *err) {
                   json->what, sqlite3_errmsg(json->db));
 }
 
-static int prepare(struct ner_json *json, const char *sql, sqlite3_stmt **out,
-                   struct ner_err *err) {
-  if( sqlite3_prepare_v2(json->db, sql, -1, out, NULL) != SQLITE_OK ) return fail_sqlite(json, err);
+static int json_prepare(struct ner_json *json, const char *sql, sqlite3_stmt **out,
+                        struct ner_err *err) {
+  if( sqlite3_prepare_v2(json->db, sql, -1, out, NULL) != SQLITE_OK )
+    return json_fail_sqlite(json, err);
   return NER_OK;
 }
 
-/* json_type() tells malformed JSON from a lack of memory, json_valid() refuses
-** JSON5. Up to 3.44 json_valid() also says no when memory is short: then a second
-** look says yes, or json_type() fails. */
-static int check_valid(struct ner_json *json, struct ner_err *err) {
+/* json_valid() rejects JSON5; json_type() distinguishes malformed JSON from a lack of memory. Up to
+** 3.44 json_valid() also returns 0 when memory is short: then a second evaluation returns 1, or
+** json_type() fails. */
+static int json_check_valid(struct ner_json *json, struct ner_err *err) {
   sqlite3_stmt *stmt = NULL;
   bool valid = false, malformed = false;
-  int rc = prepare(json, "SELECT json_valid(?1), json_type(?1)", &stmt, err);
+  int rc = json_prepare(json, "SELECT json_valid(?1), json_type(?1)", &stmt, err);
   if( rc ) return rc;
   if( sqlite3_bind_text(stmt, 1, json->text, json->n_text, SQLITE_STATIC) != SQLITE_OK )
-    rc = fail_sqlite(json, err);
+    rc = json_fail_sqlite(json, err);
   for( int i = 0; i < 2 && rc == NER_OK && !valid && !malformed; i++ ) {
     int step = sqlite3_step(stmt);
     if( step == SQLITE_ROW )
@@ -135,7 +139,7 @@ static int check_valid(struct ner_json *json, struct ner_err *err) {
     else if( step == SQLITE_ERROR )
       malformed = true;
     else
-      rc = fail_sqlite(json, err);
+      rc = json_fail_sqlite(json, err);
     sqlite3_reset(stmt);
   }
   sqlite3_finalize(stmt);
@@ -155,7 +159,7 @@ static bool json_is_name(int c) {
   return ner_ascii_alnum((char)c) || c == '_' || c == '.' || c == '+';
 }
 
-/* The literal that begins at s, with its sign left behind; NULL: none does. */
+/* The literal that begins at s (a sign before it is left in place), or NULL. */
 static const struct json_literal *json_literal_at(const char *text, const char *s,
                                                   const char *end) {
   if( s > text && json_is_name((unsigned char)s[-1]) ) return NULL;
@@ -193,7 +197,7 @@ static char *json_replace_literals(const char *text, size_t n_bytes, size_t *n_o
   return copy;
 }
 
-/* Takes `text`, from ner_alloc(), over also when it fails. */
+/* Takes ownership of `text`, which is from ner_alloc(), also on failure. */
 static int json_open(char *text, size_t n_bytes, const char *what, struct ner_json **out,
                      struct ner_err *err) {
   const int flags =
@@ -211,11 +215,11 @@ static int json_open(char *text, size_t n_bytes, const char *what, struct ner_js
   if( !json->text || !json->what )
     rc = ner_fail_nomem(err);
   else if( sqlite3_open_v2(":memory:", &json->db, flags, NULL) != SQLITE_OK )
-    rc = fail_sqlite(json, err);
+    rc = json_fail_sqlite(json, err);
   else
-    rc = check_valid(json, err);
+    rc = json_check_valid(json, err);
   if( rc == NER_OK )
-    rc = prepare(json, "SELECT json_type(?1, ?2), json_extract(?1, ?2)", &json->look, err);
+    rc = json_prepare(json, "SELECT json_type(?1, ?2), json_extract(?1, ?2)", &json->look, err);
   if( rc )
     ner_json_close(json);
   else
@@ -231,7 +235,7 @@ static int json_check(const char *text, size_t n_bytes, const char *what, struct
                     "extension or compile it with -DSQLITE_CORE",
                     what);
 #endif
-  return check_text(text, n_bytes, what, err);
+  return json_check_text(text, n_bytes, what, err);
 }
 
 int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
@@ -267,7 +271,7 @@ int ner_json_replace(struct ner_json *json, const char *text, size_t n_bytes, co
 
 void ner_json_close(struct ner_json *json) {
   if( !json ) return;
-  for( int i = 0; i < MAX_NEST; i++ ) sqlite3_finalize(json->each[i]);
+  for( int i = 0; i < JSON_MAX_NEST; i++ ) sqlite3_finalize(json->each[i]);
   sqlite3_finalize(json->look);
   sqlite3_close(json->db);
   NER_FREE(json->text);
@@ -275,8 +279,8 @@ void ner_json_close(struct ner_json *json) {
   NER_FREE(json);
 }
 
-/* json_type()'s word for it; an integer beyond int64 counts as REAL. */
-static enum ner_json_type type_of(sqlite3_stmt *stmt, int type_column, int value_column) {
+/* The value's type, from json_type()'s name for it; an integer beyond int64 counts as REAL. */
+static enum ner_json_type json_type_of(sqlite3_stmt *stmt, int type_column, int value_column) {
   static const char *const names[] = {
       [NER_JSON_NULL] = "null",       [NER_JSON_FALSE] = "false",  [NER_JSON_TRUE] = "true",
       [NER_JSON_INTEGER] = "integer", [NER_JSON_REAL] = "real",    [NER_JSON_STRING] = "text",
@@ -292,7 +296,7 @@ static enum ner_json_type type_of(sqlite3_stmt *stmt, int type_column, int value
   return NER_JSON_MISSING;
 }
 
-static const char *type_name(enum ner_json_type type) {
+static const char *json_type_name(enum ner_json_type type) {
   static const char *const names[] = {"missing",  "null",       "false",
                                       "true",     "an integer", "a number with a fraction",
                                       "a string", "an array",   "an object"};
@@ -307,8 +311,8 @@ static int json_look(struct ner_json *json, const char *path, enum ner_json_type
   if( sqlite3_bind_text(json->look, 1, json->text, json->n_text, SQLITE_STATIC) != SQLITE_OK ||
       sqlite3_bind_text(json->look, 2, path, -1, SQLITE_STATIC) != SQLITE_OK ||
       sqlite3_step(json->look) != SQLITE_ROW )
-    return fail_sqlite(json, err);
-  *type = type_of(json->look, 0, 1);
+    return json_fail_sqlite(json, err);
+  *type = json_type_of(json->look, 0, 1);
   if( *type == NER_JSON_MISSING && sqlite3_errcode(json->db) == SQLITE_NOMEM )
     return ner_fail_nomem(err);
   return NER_OK;
@@ -322,10 +326,10 @@ enum ner_json_type ner_json_type_at(struct ner_json *json, const char *path) {
   return type;
 }
 
-static int wrong_type(struct ner_json *json, const char *path, enum ner_json_type found,
-                      const char *wanted, struct ner_err *err) {
-  return ner_fail(err, NER_ERROR, "%s: %s is %s; it must be %s", json->what, path, type_name(found),
-                  wanted);
+static int json_wrong_type(struct ner_json *json, const char *path, enum ner_json_type found,
+                           const char *wanted, struct ner_err *err) {
+  return ner_fail(err, NER_ERROR, "%s: %s is %s; it must be %s", json->what, path,
+                  json_type_name(found), wanted);
 }
 
 int ner_json_int(struct ner_json *json, const char *path, int64_t *out, struct ner_err *err) {
@@ -334,7 +338,7 @@ int ner_json_int(struct ner_json *json, const char *path, int64_t *out, struct n
   if( rc == NER_OK && type == NER_JSON_INTEGER )
     *out = sqlite3_column_int64(json->look, 1);
   else if( rc == NER_OK && type > NER_JSON_NULL )
-    rc = wrong_type(json, path, type, "an integer", err);
+    rc = json_wrong_type(json, path, type, "an integer", err);
   sqlite3_reset(json->look);
   return rc;
 }
@@ -345,7 +349,7 @@ int ner_json_real(struct ner_json *json, const char *path, double *out, struct n
   if( rc == NER_OK && (type == NER_JSON_INTEGER || type == NER_JSON_REAL) )
     *out = sqlite3_column_double(json->look, 1);
   else if( rc == NER_OK && type > NER_JSON_NULL )
-    rc = wrong_type(json, path, type, "a number", err);
+    rc = json_wrong_type(json, path, type, "a number", err);
   sqlite3_reset(json->look);
   return rc;
 }
@@ -356,7 +360,7 @@ int ner_json_bool(struct ner_json *json, const char *path, bool *out, struct ner
   if( rc == NER_OK && (type == NER_JSON_TRUE || type == NER_JSON_FALSE) )
     *out = type == NER_JSON_TRUE;
   else if( rc == NER_OK && type > NER_JSON_NULL )
-    rc = wrong_type(json, path, type, "true or false", err);
+    rc = json_wrong_type(json, path, type, "true or false", err);
   sqlite3_reset(json->look);
   return rc;
 }
@@ -370,23 +374,23 @@ int ner_json_string(struct ner_json *json, const char *path, char **out, struct 
     if( s ) *out = ner_strndup(s, (size_t)sqlite3_column_bytes(json->look, 1));
     if( !*out ) rc = ner_fail_nomem(err);
   } else if( rc == NER_OK && type > NER_JSON_NULL )
-    rc = wrong_type(json, path, type, "a string", err);
+    rc = json_wrong_type(json, path, type, "a string", err);
   sqlite3_reset(json->look);
   return rc;
 }
 
-/* The row of an each-statement as an item. */
-static int fill_item(struct ner_json *json, sqlite3_stmt *stmt, struct ner_json_item *item,
-                     struct ner_err *err) {
+/* Fills an item from the current row of an each-statement. */
+static int json_fill_item(struct ner_json *json, sqlite3_stmt *stmt, struct ner_json_item *item,
+                          struct ner_err *err) {
   memset(item, 0, sizeof *item);
-  item->type = type_of(stmt, 2, 3);
-  if( item->type == NER_JSON_MISSING ) return fail_sqlite(json, err);
+  item->type = json_type_of(stmt, 2, 3);
+  if( item->type == NER_JSON_MISSING ) return json_fail_sqlite(json, err);
   if( sqlite3_column_type(stmt, 1) == SQLITE_INTEGER )
     item->index = sqlite3_column_int64(stmt, 1);
   else {
     item->key = (const char *)sqlite3_column_text(stmt, 1);
     item->n_key = (size_t)sqlite3_column_bytes(stmt, 1);
-    if( !item->key ) return fail_sqlite(json, err);
+    if( !item->key ) return json_fail_sqlite(json, err);
   }
   if( item->type == NER_JSON_INTEGER ) item->integer = sqlite3_column_int64(stmt, 3);
   if( item->type == NER_JSON_INTEGER || item->type == NER_JSON_REAL )
@@ -394,43 +398,43 @@ static int fill_item(struct ner_json *json, sqlite3_stmt *stmt, struct ner_json_
   if( item->type >= NER_JSON_STRING ) {
     item->string = (const char *)sqlite3_column_text(stmt, 3);
     item->n_string = (size_t)sqlite3_column_bytes(stmt, 3);
-    if( !item->string ) return fail_sqlite(json, err);
+    if( !item->string ) return json_fail_sqlite(json, err);
   }
   return NER_OK;
 }
 
-static int walk(struct ner_json *json, const char *text, int n_text, const char *path,
-                ner_json_fn fn, void *arg, struct ner_err *err) {
+static int json_walk(struct ner_json *json, const char *text, int n_text, const char *path,
+                     ner_json_fn fn, void *arg, struct ner_err *err) {
   sqlite3_stmt *stmt;
   int rc = NER_OK, step;
   if( json->nomem ) return ner_fail_nomem(err);
-  if( json->nest == MAX_NEST )
+  if( json->nest == JSON_MAX_NEST )
     return ner_fail(err, NER_ERROR, "%s: %s is nested too deeply", json->what, path);
   /* On a value that is no container json_each() gives one row, the value itself:
   ** hence the type of the whole beside each member. */
   if( !json->each[json->nest] &&
-      (rc = prepare(json, "SELECT json_type(?1, ?2), key, type, value FROM json_each(?1, ?2)",
-                    &json->each[json->nest], err)) )
+      (rc = json_prepare(json, "SELECT json_type(?1, ?2), key, type, value FROM json_each(?1, ?2)",
+                         &json->each[json->nest], err)) )
     return rc;
   stmt = json->each[json->nest++];
   if( sqlite3_bind_text(stmt, 1, text, n_text, SQLITE_STATIC) != SQLITE_OK ||
       sqlite3_bind_text(stmt, 2, path, -1, SQLITE_STATIC) != SQLITE_OK )
-    rc = fail_sqlite(json, err);
+    rc = json_fail_sqlite(json, err);
   while( rc == NER_OK && (step = sqlite3_step(stmt)) != SQLITE_DONE ) {
     struct ner_json_item item;
     enum ner_json_type whole;
     if( step != SQLITE_ROW ) {
-      rc = fail_sqlite(json, err);
+      rc = json_fail_sqlite(json, err);
       break;
     }
-    whole = type_of(stmt, 0, 0);
+    whole = json_type_of(stmt, 0, 0);
     if( whole == NER_JSON_NULL ) break;
     if( whole == NER_JSON_MISSING )
-      rc = fail_sqlite(json, err);
+      rc = json_fail_sqlite(json, err);
     else if( whole < NER_JSON_ARRAY )
-      rc = wrong_type(json, path, whole, "an object or an array", err);
+      rc = json_wrong_type(json, path, whole, "an object or an array", err);
     else
-      rc = fill_item(json, stmt, &item, err);
+      rc = json_fill_item(json, stmt, &item, err);
     if( rc == NER_OK ) rc = fn(arg, &item, err);
   }
   sqlite3_reset(stmt);
@@ -440,13 +444,14 @@ static int walk(struct ner_json *json, const char *text, int n_text, const char 
 
 int ner_json_each(struct ner_json *json, const char *path, ner_json_fn fn, void *arg,
                   struct ner_err *err) {
-  return walk(json, json->text, json->n_text, path, fn, arg, err);
+  return json_walk(json, json->text, json->n_text, path, fn, arg, err);
 }
 
 int ner_json_each_in(struct ner_json *json, const struct ner_json_item *item, ner_json_fn fn,
                      void *arg, struct ner_err *err) {
-  if( item->type < NER_JSON_ARRAY ) return wrong_type(json, "$", item->type, "a container", err);
-  return walk(json, item->string, (int)item->n_string, "$", fn, arg, err);
+  if( item->type < NER_JSON_ARRAY )
+    return json_wrong_type(json, "$", item->type, "a container", err);
+  return json_walk(json, item->string, (int)item->n_string, "$", fn, arg, err);
 }
 
 size_t ner_json_quote(const char *s, char *out) {

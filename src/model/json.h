@@ -1,5 +1,5 @@
 /*
-** json.h - reading JSON through SQLite's own functions; we write no parser.
+** json.h - reads JSON through SQLite's own functions.
 **
 **     if( (rc = ner_json_open(text, n_bytes, "config.json", &json, err)) ) return rc;
 **     rc = ner_json_int(json, "$.n_layers", &layers, err);
@@ -44,8 +44,8 @@ struct ner_json_item {
 };
 
 /* ner_json_open_python() also takes what Python's json module writes: NaN, Infinity and -Infinity.
-** They count as numbers beyond any range (1e999), so that a value that is read is refused and one
-** that nobody reads is of no account. */
+** They count as numbers beyond any range (1e999): a field that is read rejects them, a field that is
+** not read may hold them. */
 int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
                   struct ner_err *err);
 int ner_json_open_python(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
@@ -57,10 +57,10 @@ int ner_json_replace(struct ner_json *json, const char *text, size_t n_bytes, co
 void ner_json_close(struct ner_json *json);
 
 /* path as in SQLite: "$.id2label", "$". A missing value is NER_JSON_MISSING.
-** Should memory run out, the calls that follow say so. */
+** If memory runs out, the calls that follow fail with NER_NOMEM. */
 enum ner_json_type ner_json_type_at(struct ner_json *json, const char *path);
-/* Optional values: *out keeps what it has when the value is missing or null;
-** another type is an error that names it. */
+/* Optional values: *out keeps its value when the field is missing or null; a field of another type
+** is an error that names the type. */
 int ner_json_int(struct ner_json *json, const char *path, int64_t *out, struct ner_err *err);
 int ner_json_real(struct ner_json *json, const char *path, double *out, struct ner_err *err);
 int ner_json_bool(struct ner_json *json, const char *path, bool *out, struct ner_err *err);

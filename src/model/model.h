@@ -1,6 +1,5 @@
 /*
-** model.h - a directory, a single file or embedded bytes become one immutable,
-** ref-counted model: configuration, tokenizer, labels, packed weights.
+** model.h - the immutable, ref-counted model: configuration, tokenizer, labels, packed weights.
 */
 #ifndef NER_MODEL_H
 #define NER_MODEL_H
@@ -22,7 +21,7 @@ struct ner_config {
   enum ner_architecture architecture;
   int32_t layers, hidden, heads, ffn;
   int32_t vocab_size, max_positions, type_vocab; /* type_vocab 0: DistilBERT */
-  int32_t max_tokens; /* tokens the model takes at once, [CLS] and [SEP] included:
+  int32_t max_tokens;                            /* tokens per pass, [CLS] and [SEP] included:
                       ** min(max_positions, model_max_length) */
   float norm_eps;
   enum ner_activation activation;

@@ -407,7 +407,7 @@ int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precisi
   if( (rc = read_metadata(&r, precision)) || (rc = read_ignored(&r)) ||
       (rc = one_file_read_config(&r, &rules)) || (rc = read_tokenizer(&r, &rules)) ||
       (rc = read_weights(&r)) || (rc = bound_weights(&r)) ||
-      (rc = ner_safetensors_settle(file, err)) )
+      (rc = ner_safetensors_finalize(file, err)) )
     ner_model_free(r.model);
   else
     *out = r.model;

@@ -1,12 +1,11 @@
 /*
-** safetensors.c - reading; see safetensors.h.
+** safetensors.c - reads safetensors files; see safetensors.h.
 **
-** A file is: N, 8 bytes little-endian; N bytes of JSON, name → {dtype, shape,
-** data_offsets}; the data. Nothing of it is believed: the tensors must tile the
-** data exactly, without holes, overlaps or a rest, and each must be as long as
-** its shape says. Reference: safetensors, src/tensor.rs. Stricter than that: the
-** header begins with '{', no name twice, no unknown keys in a tensor, no arrays in
-** place of objects, and the bounds below.
+** A file is N (8 bytes, little-endian), then N bytes of JSON (name → {dtype, shape, data_offsets}),
+** then the data. Files are treated as untrusted input: the tensors must tile the data exactly,
+** without holes, overlaps or a remainder, and each must be as long as its shape says. Reference:
+** safetensors, src/tensor.rs. Stricter than the reference: the header begins with '{'; no duplicate
+** names, no unknown keys in a tensor, no arrays in place of objects; the bounds below.
 */
 #include "model/safetensors.h"
 
@@ -22,37 +21,35 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "safetensors data is little-endian and is used in place");
 
-#define MAX_HEADER_BYTES (16u << 20)
-#define MAX_TENSORS      4096
-#define MAX_NAME_BYTES   512
+#define SAFETENSORS_MAX_HEADER_BYTES (16u << 20)
+#define SAFETENSORS_MAX_TENSORS      4096
+#define SAFETENSORS_MAX_NAME_BYTES   512
 
-#define REMEDY NER_FETCH_AGAIN
-
-struct record {
+struct safetensors_record {
   struct ner_tensor tensor;
   uint64_t begin, end; /* in the data */
 };
 
-struct pair {
+struct safetensors_pair {
   char *key, *value;
 };
 
 struct ner_safetensors {
   char *name;
-  struct ner_file source; /* {0}: the bytes belong to somebody else */
-  struct record *record;  /* [n_records], by name */
+  struct ner_file source;            /* {0}: the bytes are the caller's */
+  struct safetensors_record *record; /* [n_records], by name */
   size_t n_records, cap_records;
-  struct pair *pair; /* __metadata__ */
+  struct safetensors_pair *pair; /* __metadata__ */
   size_t n_pairs, cap_pairs;
 };
 
 /* ---- dtypes ---- */
 
-static const struct dtype {
+static const struct safetensors_dtype {
   const char *name;
   int bits;
   enum ner_dtype dtype;
-} dtypes[] = {
+} safetensors_dtypes[] = {
     {"F32", 32, NER_DTYPE_F32},
     {"F16", 16, NER_DTYPE_F16},
     {"BF16", 16, NER_DTYPE_BF16},
@@ -76,40 +73,43 @@ static const struct dtype {
     {"I64", 64, NER_DTYPE_OTHER},
     {"U64", 64, NER_DTYPE_OTHER},
 };
-#define N_DTYPES (sizeof dtypes / sizeof dtypes[0])
+#define N_SAFETENSORS_DTYPES (sizeof safetensors_dtypes / sizeof safetensors_dtypes[0])
 
 const char *ner_dtype_name(enum ner_dtype dtype) {
-  for( size_t i = 0; i < N_DTYPES; i++ )
-    if( dtypes[i].dtype == dtype && dtype != NER_DTYPE_OTHER ) return dtypes[i].name;
+  for( size_t i = 0; i < N_SAFETENSORS_DTYPES; i++ )
+    if( safetensors_dtypes[i].dtype == dtype && dtype != NER_DTYPE_OTHER )
+      return safetensors_dtypes[i].name;
   return "another type";
 }
 
 size_t ner_dtype_bytes(enum ner_dtype dtype) {
-  for( size_t i = 0; i < N_DTYPES; i++ )
-    if( dtypes[i].dtype == dtype && dtype != NER_DTYPE_OTHER ) return (size_t)dtypes[i].bits / 8;
+  for( size_t i = 0; i < N_SAFETENSORS_DTYPES; i++ )
+    if( safetensors_dtypes[i].dtype == dtype && dtype != NER_DTYPE_OTHER )
+      return (size_t)safetensors_dtypes[i].bits / 8;
   return 0;
 }
 
 /* ---- the header ---- */
 
-struct parse {
+struct safetensors_parse {
   struct ner_safetensors *file;
   struct ner_json *json;
   bool seen_metadata;
   /* The tensor being read. */
-  struct record now;
-  const struct dtype *dtype;
+  struct safetensors_record now;
+  const struct safetensors_dtype *dtype;
   bool seen_dtype, seen_shape, seen_offsets;
 };
 
-static int bad_tensor(struct parse *p, struct ner_err *err, const char *why) {
-  return ner_fail(err, NER_ERROR, "%s: tensor '%s': %s" REMEDY, p->file->name, p->now.tensor.name,
-                  why);
+static int safetensors_bad_tensor(struct safetensors_parse *p, struct ner_err *err,
+                                  const char *why) {
+  return ner_fail(err, NER_ERROR, "%s: tensor '%s': %s" NER_FETCH_AGAIN, p->file->name,
+                  p->now.tensor.name, why);
 }
 
-/* An array of plain unsigned integers, as SQLite gives it back (no blanks). Read
-** from its text, where "-0" and "1.0" still differ from integers. */
-static bool parse_numbers(const char *s, size_t n, uint64_t *out, int max, int *n_out) {
+/* An array of plain unsigned integers, as SQLite gives it back (no blanks). Parsed
+** from its text, in which "-0" and "1.0" still differ from integers. */
+static bool safetensors_numbers(const char *s, size_t n, uint64_t *out, int max, int *n_out) {
   const char *end = s + n;
   *n_out = 0;
   if( n < 2 || *s++ != '[' ) return false;
@@ -127,42 +127,44 @@ static bool parse_numbers(const char *s, size_t n, uint64_t *out, int max, int *
   }
 }
 
-static bool key_is(const struct ner_json_item *item, const char *key) {
+static bool safetensors_key_is(const struct ner_json_item *item, const char *key) {
   return item->key && item->n_key == strlen(key) && memcmp(item->key, key, item->n_key) == 0;
 }
 
-static int on_tensor_field(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct parse *p = arg;
-  if( key_is(item, "dtype") ) {
+static int safetensors_on_field(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct safetensors_parse *p = arg;
+  if( safetensors_key_is(item, "dtype") ) {
     if( p->seen_dtype || item->type != NER_JSON_STRING )
-      return bad_tensor(p, err, "dtype is not one string");
-    for( size_t i = 0; i < N_DTYPES; i++ )
-      if( strcmp(item->string, dtypes[i].name) == 0 ) p->dtype = &dtypes[i];
-    if( !p->dtype ) return bad_tensor(p, err, "dtype is unknown");
+      return safetensors_bad_tensor(p, err, "dtype is not one string");
+    for( size_t i = 0; i < N_SAFETENSORS_DTYPES; i++ )
+      if( strcmp(item->string, safetensors_dtypes[i].name) == 0 ) p->dtype = &safetensors_dtypes[i];
+    if( !p->dtype ) return safetensors_bad_tensor(p, err, "dtype is unknown");
     p->seen_dtype = true;
-  } else if( key_is(item, "shape") ) {
+  } else if( safetensors_key_is(item, "shape") ) {
     if( p->seen_shape || item->type != NER_JSON_ARRAY ||
-        !parse_numbers(item->string, item->n_string, p->now.tensor.shape, NER_TENSOR_RANK,
-                       &p->now.tensor.rank) )
-      return bad_tensor(p, err, "shape is not one array of at most 8 unsigned integers");
+        !safetensors_numbers(item->string, item->n_string, p->now.tensor.shape, NER_TENSOR_RANK,
+                             &p->now.tensor.rank) )
+      return safetensors_bad_tensor(p, err,
+                                    "shape is not one array of at most 8 unsigned integers");
     p->seen_shape = true;
-  } else if( key_is(item, "data_offsets") ) {
+  } else if( safetensors_key_is(item, "data_offsets") ) {
     uint64_t offset[2];
     int n;
     if( p->seen_offsets || item->type != NER_JSON_ARRAY ||
-        !parse_numbers(item->string, item->n_string, offset, 2, &n) || n != 2 )
-      return bad_tensor(p, err, "data_offsets is not one array of two unsigned integers");
+        !safetensors_numbers(item->string, item->n_string, offset, 2, &n) || n != 2 )
+      return safetensors_bad_tensor(p, err,
+                                    "data_offsets is not one array of two unsigned integers");
     p->now.begin = offset[0];
     p->now.end = offset[1];
     p->seen_offsets = true;
   } else
-    return bad_tensor(p, err, "has a key other than dtype, shape and data_offsets");
+    return safetensors_bad_tensor(p, err, "has a key other than dtype, shape and data_offsets");
   return NER_OK;
 }
 
 /* Bytes of a tensor by its shape. Multiplied in order and checked at each step, so
 ** that an overflow before a zero counts, as in the reference. */
-static bool shape_bytes(const struct ner_tensor *tensor, int bits, uint64_t *out) {
+static bool safetensors_shape_bytes(const struct ner_tensor *tensor, int bits, uint64_t *out) {
   uint64_t n = 1;
   for( int i = 0; i < tensor->rank; i++ )
     if( !ner_mul_u64(n, tensor->shape[i], &n) ) return false;
@@ -171,29 +173,31 @@ static bool shape_bytes(const struct ner_tensor *tensor, int bits, uint64_t *out
   return true;
 }
 
-static int add_tensor(struct parse *p, const struct ner_json_item *item, struct ner_err *err) {
+static int safetensors_add_tensor(struct safetensors_parse *p, const struct ner_json_item *item,
+                                  struct ner_err *err) {
   struct ner_safetensors *file = p->file;
   int rc;
   memset(&p->now, 0, sizeof p->now);
   p->dtype = NULL;
   p->seen_dtype = p->seen_shape = p->seen_offsets = false;
-  p->now.tensor.name = item->key; /* until it is copied, for messages */
-  if( item->n_key > MAX_NAME_BYTES )
-    return ner_fail(err, NER_ERROR, "%s: a tensor's name has %zu bytes" REMEDY, file->name,
+  p->now.tensor.name = item->key; /* for messages, until it is copied */
+  if( item->n_key > SAFETENSORS_MAX_NAME_BYTES )
+    return ner_fail(err, NER_ERROR, "%s: a tensor's name has %zu bytes" NER_FETCH_AGAIN, file->name,
                     item->n_key);
-  if( file->n_records == MAX_TENSORS )
-    return ner_fail(err, NER_ERROR, "%s: more than %d tensors" REMEDY, file->name, MAX_TENSORS);
-  if( item->type != NER_JSON_OBJECT ) /* nor is its name known to be a tensor's */
-    return ner_fail(err, NER_ERROR, "%s: a tensor is not described by an object" REMEDY,
+  if( file->n_records == SAFETENSORS_MAX_TENSORS )
+    return ner_fail(err, NER_ERROR, "%s: more than %d tensors" NER_FETCH_AGAIN, file->name,
+                    SAFETENSORS_MAX_TENSORS);
+  if( item->type != NER_JSON_OBJECT ) /* the name is not known to be a tensor's: not repeated */
+    return ner_fail(err, NER_ERROR, "%s: a tensor is not described by an object" NER_FETCH_AGAIN,
                     file->name);
-  if( (rc = ner_json_each_in(p->json, item, on_tensor_field, p, err)) ) return rc;
+  if( (rc = ner_json_each_in(p->json, item, safetensors_on_field, p, err)) ) return rc;
   if( !p->seen_dtype || !p->seen_shape || !p->seen_offsets )
-    return bad_tensor(p, err, "lacks dtype, shape or data_offsets");
+    return safetensors_bad_tensor(p, err, "lacks dtype, shape or data_offsets");
   p->now.tensor.dtype = p->dtype->dtype;
-  if( !shape_bytes(&p->now.tensor, p->dtype->bits, &p->now.tensor.n_bytes) )
-    return bad_tensor(p, err, "shape asks for more than can be, or for part of a byte");
+  if( !safetensors_shape_bytes(&p->now.tensor, p->dtype->bits, &p->now.tensor.n_bytes) )
+    return safetensors_bad_tensor(p, err, "shape asks for more than can be, or for part of a byte");
   if( p->now.end < p->now.begin || p->now.end - p->now.begin != p->now.tensor.n_bytes )
-    return bad_tensor(p, err, "data_offsets and shape disagree");
+    return safetensors_bad_tensor(p, err, "data_offsets and shape disagree");
   if( ner_grow((void **)&file->record, &file->cap_records, file->n_records + 1,
                sizeof *file->record) )
     return ner_fail_nomem(err);
@@ -203,11 +207,13 @@ static int add_tensor(struct parse *p, const struct ner_json_item *item, struct 
   return NER_OK;
 }
 
-static int on_metadata(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct ner_safetensors *file = ((struct parse *)arg)->file;
-  struct pair *pair;
+static int safetensors_on_metadata(void *arg, const struct ner_json_item *item,
+                                   struct ner_err *err) {
+  struct ner_safetensors *file = ((struct safetensors_parse *)arg)->file;
+  struct safetensors_pair *pair;
   if( item->type != NER_JSON_STRING )
-    return ner_fail(err, NER_ERROR, "%s: __metadata__ holds something other than strings" REMEDY,
+    return ner_fail(err, NER_ERROR,
+                    "%s: __metadata__ holds something other than strings" NER_FETCH_AGAIN,
                     file->name);
   if( ner_grow((void **)&file->pair, &file->cap_pairs, file->n_pairs + 1, sizeof *file->pair) )
     return ner_fail_nomem(err);
@@ -217,94 +223,98 @@ static int on_metadata(void *arg, const struct ner_json_item *item, struct ner_e
   return pair->key && pair->value ? NER_OK : ner_fail_nomem(err);
 }
 
-static int on_entry(void *arg, const struct ner_json_item *item, struct ner_err *err) {
-  struct parse *p = arg;
-  if( !key_is(item, "__metadata__") ) return add_tensor(p, item, err);
+static int safetensors_on_entry(void *arg, const struct ner_json_item *item, struct ner_err *err) {
+  struct safetensors_parse *p = arg;
+  if( !safetensors_key_is(item, "__metadata__") ) return safetensors_add_tensor(p, item, err);
   if( p->seen_metadata || item->type != NER_JSON_OBJECT )
-    return ner_fail(err, NER_ERROR, "%s: __metadata__ is not one object" REMEDY, p->file->name);
+    return ner_fail(err, NER_ERROR, "%s: __metadata__ is not one object" NER_FETCH_AGAIN,
+                    p->file->name);
   p->seen_metadata = true;
-  return ner_json_each_in(p->json, item, on_metadata, p, err);
+  return ner_json_each_in(p->json, item, safetensors_on_metadata, p, err);
 }
 
-static int by_offset(const void *a, const void *b) {
-  const struct record *x = a, *y = b;
+static int safetensors_by_offset(const void *a, const void *b) {
+  const struct safetensors_record *x = a, *y = b;
   if( x->begin != y->begin ) return x->begin < y->begin ? -1 : 1;
   if( x->end != y->end ) return x->end < y->end ? -1 : 1;
   return 0;
 }
 
-static int by_name(const void *a, const void *b) {
-  const struct record *x = a, *y = b;
+static int safetensors_by_name(const void *a, const void *b) {
+  const struct safetensors_record *x = a, *y = b;
   return strcmp(x->tensor.name, y->tensor.name);
 }
 
-/* The tensors must tile data [n_bytes]; then, and only then, they get pointers. */
-static int place_tensors(struct ner_safetensors *file, const unsigned char *data, uint64_t n_bytes,
-                         struct ner_err *err) {
+/* Checks that the tensors tile data [n_bytes], then gives them pointers into it. */
+static int safetensors_place(struct ner_safetensors *file, const unsigned char *data,
+                             uint64_t n_bytes, struct ner_err *err) {
   uint64_t at = 0;
-  if( file->n_records ) qsort(file->record, file->n_records, sizeof *file->record, by_offset);
+  if( file->n_records )
+    qsort(file->record, file->n_records, sizeof *file->record, safetensors_by_offset);
   for( size_t i = 0; i < file->n_records; i++ ) {
-    struct record *r = &file->record[i];
+    struct safetensors_record *r = &file->record[i];
     if( r->begin != at )
       return ner_fail(err, NER_ERROR,
                       "%s: tensor '%s' begins at byte %llu of the data, not at %llu where the "
-                      "one before it ends" REMEDY,
+                      "one before it ends" NER_FETCH_AGAIN,
                       file->name, r->tensor.name, (unsigned long long)r->begin,
                       (unsigned long long)at);
     at = r->end;
   }
   if( at != n_bytes )
-    return ner_fail(err, NER_ERROR, "%s: holds %llu bytes of data but its tensors take %llu" REMEDY,
+    return ner_fail(err, NER_ERROR,
+                    "%s: holds %llu bytes of data but its tensors take %llu" NER_FETCH_AGAIN,
                     file->name, (unsigned long long)n_bytes, (unsigned long long)at);
   for( size_t i = 0; i < file->n_records; i++ )
     file->record[i].tensor.data = data + file->record[i].begin;
-  if( file->n_records ) qsort(file->record, file->n_records, sizeof *file->record, by_name);
+  if( file->n_records )
+    qsort(file->record, file->n_records, sizeof *file->record, safetensors_by_name);
   for( size_t i = 1; i < file->n_records; i++ )
-    if( by_name(&file->record[i - 1], &file->record[i]) == 0 )
-      return ner_fail(err, NER_ERROR, "%s: tensor '%s' is there twice" REMEDY, file->name,
+    if( safetensors_by_name(&file->record[i - 1], &file->record[i]) == 0 )
+      return ner_fail(err, NER_ERROR, "%s: tensor '%s' is there twice" NER_FETCH_AGAIN, file->name,
                       file->record[i].tensor.name);
   return NER_OK;
 }
 
-/* The file is no safetensors file. Its first bytes are in memory once they were asked for. */
-static int no_safetensors(struct ner_safetensors *file, const unsigned char *bytes, size_t n_bytes,
-                          const char *why, struct ner_err *err) {
+/* Fails with what the file is instead, which its first bytes tell. */
+static int safetensors_fail(struct ner_safetensors *file, const unsigned char *bytes,
+                            size_t n_bytes, const char *why, struct ner_err *err) {
   size_t n = n_bytes < NER_FILE_TYPE_BYTES ? n_bytes : NER_FILE_TYPE_BYTES;
   int rc = ner_file_read_range(&file->source, file->name, 0, n, err);
   return rc ? rc : ner_fail_no_weights(file->name, bytes, n, why, err);
 }
 
-/* Parts of the file are asked for once they are known to be in it. A message repeats no byte of a
-** file whose header is not JSON: it may be any file at all. */
-static int parse_file(struct ner_safetensors *file, const unsigned char *bytes, size_t n_bytes,
-                      struct ner_err *err) {
-  struct parse p = {.file = file};
+/* Reads only ranges that are known to lie in the file. No message repeats bytes of a file whose header
+** is not JSON: it may be any file at all. */
+static int safetensors_parse_file(struct ner_safetensors *file, const unsigned char *bytes,
+                                  size_t n_bytes, struct ner_err *err) {
+  struct safetensors_parse p = {.file = file};
   uint64_t n_header = 0;
   char why[64];
   int rc;
   if( n_bytes < 8 ) {
     snprintf(why, sizeof why, "only %zu bytes long", n_bytes);
-    return no_safetensors(file, bytes, n_bytes, why, err);
+    return safetensors_fail(file, bytes, n_bytes, why, err);
   }
   if( (rc = ner_file_read_range(&file->source, file->name, 0, 8, err)) ) return rc;
   memcpy(&n_header, bytes, 8);
-  if( n_header > MAX_HEADER_BYTES || n_header > n_bytes - 8 )
-    return no_safetensors(file, bytes, n_bytes, "announces a header of more bytes than it can have",
-                          err);
+  if( n_header > SAFETENSORS_MAX_HEADER_BYTES || n_header > n_bytes - 8 )
+    return safetensors_fail(file, bytes, n_bytes,
+                            "announces a header of more bytes than it can have", err);
   if( (rc = ner_file_read_range(&file->source, file->name, 8, 8 + (size_t)n_header, err)) )
     return rc;
   if( n_header == 0 || bytes[8] != '{' )
-    return no_safetensors(file, bytes, n_bytes, "the header does not begin with '{'", err);
+    return safetensors_fail(file, bytes, n_bytes, "the header does not begin with '{'", err);
   rc = ner_json_open((const char *)bytes + 8, (size_t)n_header, file->name, &p.json, err);
-  if( rc == NER_OK ) rc = ner_json_each(p.json, "$", on_entry, &p, err);
+  if( rc == NER_OK ) rc = ner_json_each(p.json, "$", safetensors_on_entry, &p, err);
   ner_json_close(p.json);
   if( rc ) return rc;
-  return place_tensors(file, bytes + 8 + n_header, n_bytes - 8 - n_header, err);
+  return safetensors_place(file, bytes + 8 + n_header, n_bytes - 8 - n_header, err);
 }
 
-/* Takes `source` over, also when it fails. */
-static int open_bytes(const unsigned char *bytes, size_t n_bytes, struct ner_file source,
-                      const char *what, struct ner_safetensors **out, struct ner_err *err) {
+/* Takes ownership of `source`, also on failure. */
+static int safetensors_open(const unsigned char *bytes, size_t n_bytes, struct ner_file source,
+                            const char *what, struct ner_safetensors **out, struct ner_err *err) {
   struct ner_safetensors *file = ner_calloc(1, sizeof *file);
   int rc;
   *out = NULL;
@@ -314,7 +324,7 @@ static int open_bytes(const unsigned char *bytes, size_t n_bytes, struct ner_fil
   }
   file->source = source;
   file->name = ner_strndup(what, strlen(what));
-  rc = file->name ? parse_file(file, bytes, n_bytes, err) : ner_fail_nomem(err);
+  rc = file->name ? safetensors_parse_file(file, bytes, n_bytes, err) : ner_fail_nomem(err);
   if( rc )
     ner_safetensors_close(file);
   else
@@ -325,7 +335,7 @@ static int open_bytes(const unsigned char *bytes, size_t n_bytes, struct ner_fil
 int ner_safetensors_open_bytes(const unsigned char *bytes, size_t n_bytes, const char *what,
                                struct ner_safetensors **out, struct ner_err *err) {
   const struct ner_file none = {0};
-  return open_bytes(bytes, n_bytes, none, what, out, err);
+  return safetensors_open(bytes, n_bytes, none, what, out, err);
 }
 
 int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct ner_err *err) {
@@ -333,7 +343,7 @@ int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct 
   int rc = ner_file_open(path, &source, err);
   *out = NULL;
   if( rc ) return rc;
-  return open_bytes(source.bytes, source.n_bytes, source, path, out, err);
+  return safetensors_open(source.bytes, source.n_bytes, source, path, out, err);
 }
 
 void ner_safetensors_set_cancel(struct ner_safetensors *file, const struct ner_cancel *cancel) {
@@ -341,23 +351,24 @@ void ner_safetensors_set_cancel(struct ner_safetensors *file, const struct ner_c
 }
 
 /* Where a tensor's data begins in the file. */
-static size_t data_begin(const struct ner_safetensors *file, const struct ner_tensor *tensor) {
+static size_t safetensors_data_begin(const struct ner_safetensors *file,
+                                     const struct ner_tensor *tensor) {
   return file->source.bytes ? (size_t)(tensor->data - file->source.bytes) : 0;
 }
 
 int ner_safetensors_read(struct ner_safetensors *file, const struct ner_tensor *tensor,
                          struct ner_err *err) {
-  size_t begin = data_begin(file, tensor);
+  size_t begin = safetensors_data_begin(file, tensor);
   return ner_file_read_range(&file->source, file->name, begin, begin + (size_t)tensor->n_bytes,
                              err);
 }
 
-void ner_safetensors_forget(struct ner_safetensors *file, const struct ner_tensor *tensor) {
-  size_t begin = data_begin(file, tensor);
+void ner_safetensors_discard(struct ner_safetensors *file, const struct ner_tensor *tensor) {
+  size_t begin = safetensors_data_begin(file, tensor);
   ner_file_discard(&file->source, begin, begin + (size_t)tensor->n_bytes);
 }
 
-int ner_safetensors_settle(struct ner_safetensors *file, struct ner_err *err) {
+int ner_safetensors_finalize(struct ner_safetensors *file, struct ner_err *err) {
   return ner_file_finalize(&file->source, file->name, err);
 }
 
@@ -375,7 +386,7 @@ void ner_safetensors_close(struct ner_safetensors *file) {
   NER_FREE(file);
 }
 
-/* ---- what is in it ---- */
+/* ---- contents ---- */
 
 size_t ner_safetensors_count(const struct ner_safetensors *file) {
   return file->n_records;
@@ -385,15 +396,16 @@ const struct ner_tensor *ner_safetensors_at(const struct ner_safetensors *file, 
   return &file->record[i].tensor;
 }
 
-static int name_against_record(const void *name, const void *record) {
-  return strcmp(name, ((const struct record *)record)->tensor.name);
+static int safetensors_against_name(const void *name, const void *record) {
+  return strcmp(name, ((const struct safetensors_record *)record)->tensor.name);
 }
 
 const struct ner_tensor *ner_safetensors_find(const struct ner_safetensors *file,
                                               const char *name) {
-  const struct record *found = NULL;
+  const struct safetensors_record *found = NULL;
   if( file->n_records )
-    found = bsearch(name, file->record, file->n_records, sizeof *file->record, name_against_record);
+    found = bsearch(name, file->record, file->n_records, sizeof *file->record,
+                    safetensors_against_name);
   return found ? &found->tensor : NULL;
 }
 
@@ -411,7 +423,7 @@ const char *ner_safetensors_name(const struct ner_safetensors *file) {
 
 /* IEEE half → single, exact. Subnormal halves are normal floats: shift the
 ** leading one into place, lowering the exponent from -14 as it moves. */
-static float half_to_float(uint16_t h) {
+static float tensor_half_to_float(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, fraction = h & 0x3ff;
   uint32_t bits;
   float out;
@@ -429,8 +441,8 @@ static float half_to_float(uint16_t h) {
   return out;
 }
 
-/* As torch converts; beyond float's range C leaves the conversion undefined. */
-static float double_to_float(const unsigned char *bytes) {
+/* Rounds as torch does. C leaves conversions beyond float's range undefined. */
+static float tensor_double_to_float(const unsigned char *bytes) {
   double value;
   memcpy(&value, bytes, sizeof value);
   if( value > FLT_MAX ) return value > FLT_MAX * (1 + 0x1p-25) ? INFINITY : FLT_MAX;
@@ -445,14 +457,14 @@ void ner_widen_f32(enum ner_dtype dtype, const unsigned char *data, uint64_t n, 
     return;
   }
   if( dtype == NER_DTYPE_F64 ) {
-    for( uint64_t i = 0; i < n; i++ ) out[i] = double_to_float(data + i * 8);
+    for( uint64_t i = 0; i < n; i++ ) out[i] = tensor_double_to_float(data + i * 8);
     return;
   }
   for( uint64_t i = 0; i < n; i++ ) {
     uint16_t half;
     memcpy(&half, data + i * 2, 2);
     if( dtype == NER_DTYPE_F16 )
-      out[i] = half_to_float(half);
+      out[i] = tensor_half_to_float(half);
     else {
       uint32_t bits = (uint32_t)half << 16;
       memcpy(&out[i], &bits, 4);

@@ -22,7 +22,7 @@ enum ner_dtype {
   NER_DTYPE_I8,
   NER_DTYPE_U8,
   NER_DTYPE_I32,
-  NER_DTYPE_OTHER, /* known to the format, of no use to us */
+  NER_DTYPE_OTHER, /* known to the format, not used here */
 };
 
 struct ner_tensor {
@@ -30,26 +30,26 @@ struct ner_tensor {
   enum ner_dtype dtype;
   int rank;
   uint64_t shape[NER_TENSOR_RANK];
-  const unsigned char *data; /* [n_bytes], any alignment; of a file: once it is read */
+  const unsigned char *data; /* [n_bytes], any alignment; valid once it was read */
   uint64_t n_bytes;
 };
 
 struct ner_safetensors;
 
-/* Opens a file or bytes that outlive it (the embedded model). `what` names the bytes in errors.
-** Of a file only the header is read yet: each tensor's data is there after
-** ner_safetensors_read(), and may be given back with ner_safetensors_forget(). Then
-** ner_safetensors_settle() fails if the file was changed meanwhile, and lets go of
-** it: what was read stays, whatever becomes of the file. */
+/* Opens a file, or bytes that outlive the result (the embedded model); `what` names the bytes in
+** errors. Opening a file reads only its header. ner_safetensors_read() reads a tensor's data,
+** ner_safetensors_discard() releases it again. ner_safetensors_finalize() fails if the file was
+** changed meanwhile, and closes the descriptor: data that was read stays valid, whatever happens to
+** the file. */
 int ner_safetensors_open(const char *path, struct ner_safetensors **out, struct ner_err *err);
-/* Reading asks `cancel`, which must last until settling, every few MB whether to go on. */
+/* Reading polls `cancel`, which must outlive finalizing, every few MB. */
 void ner_safetensors_set_cancel(struct ner_safetensors *file, const struct ner_cancel *cancel);
 int ner_safetensors_open_bytes(const unsigned char *bytes, size_t n_bytes, const char *what,
                                struct ner_safetensors **out, struct ner_err *err);
 int ner_safetensors_read(struct ner_safetensors *file, const struct ner_tensor *tensor,
                          struct ner_err *err);
-void ner_safetensors_forget(struct ner_safetensors *file, const struct ner_tensor *tensor);
-int ner_safetensors_settle(struct ner_safetensors *file, struct ner_err *err);
+void ner_safetensors_discard(struct ner_safetensors *file, const struct ner_tensor *tensor);
+int ner_safetensors_finalize(struct ner_safetensors *file, struct ner_err *err);
 void ner_safetensors_close(struct ner_safetensors *file);
 
 size_t ner_safetensors_count(const struct ner_safetensors *file);
@@ -67,10 +67,9 @@ size_t ner_dtype_bytes(enum ner_dtype dtype);
 void ner_tensor_to_f32(const struct ner_tensor *tensor, uint64_t first, uint64_t n, float *out);
 void ner_widen_f32(enum ner_dtype dtype, const unsigned char *data, uint64_t n, float *out);
 
-/* Writes a file of these tensors, each beginning at a multiple of 64 bytes of the file
-** where the format allows it (tensors sorted so that it does; padding tensors are not
-** needed when sizes are multiples of 64). metadata: key, value pairs, NULL-terminated.
-** Written beside the target and renamed into place, unless `cancel` says to end. */
+/* Writes a file of these tensors. A tensor whose size is a multiple of 64 bytes begins at a multiple
+** of 64 bytes of the file. metadata: key, value pairs, NULL-terminated. The file is written beside the
+** target and renamed into place; `cancel` is polled while writing. */
 int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, size_t n,
                           const char *const *metadata, const struct ner_cancel *cancel,
                           struct ner_err *err);

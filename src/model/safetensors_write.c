@@ -1,10 +1,9 @@
 /*
-** safetensors_write.c - writing; see safetensors.h.
+** safetensors_write.c - writes safetensors files; see safetensors.h.
 **
-** The header is padded with blanks so that the data begins at a multiple of 64
-** bytes of the file. Tensors whose size is a multiple of 64 come first and so
-** all begin at one; the others follow by falling width of their elements, which
-** keeps every element naturally aligned.
+** The header is padded with blanks so that the data begins at a multiple of 64 bytes of the file.
+** Tensors whose size is a multiple of 64 bytes come first, so that each begins at such a multiple.
+** The others follow in order of decreasing element width, which keeps every element aligned.
 */
 #include "model/safetensors.h"
 
@@ -13,12 +12,12 @@
 #include <string.h>
 #include "base/file.h"
 
-struct header {
+struct safetensors_header {
   char *text;
   size_t n, cap;
 };
 
-static int append(struct header *h, const char *s) {
+static int header_append(struct safetensors_header *h, const char *s) {
   size_t n = strlen(s);
   if( ner_grow((void **)&h->text, &h->cap, h->n + n + 1, 1) ) return NER_NOMEM;
   memcpy(h->text + h->n, s, n + 1);
@@ -26,68 +25,71 @@ static int append(struct header *h, const char *s) {
   return NER_OK;
 }
 
-/* Names, keys and values are ours or UTF-8: only what JSON demands is escaped. */
-static int append_string(struct header *h, const char *s) {
-  if( append(h, "\"") ) return NER_NOMEM;
+/* Names, keys and values are UTF-8: only what JSON requires is escaped. */
+static int header_append_string(struct safetensors_header *h, const char *s) {
+  if( header_append(h, "\"") ) return NER_NOMEM;
   for( ; *s; s++ ) {
     char c[8] = {*s, 0};
     if( *s == '"' || *s == '\\' )
       snprintf(c, sizeof c, "\\%c", *s);
     else if( (unsigned char)*s < 0x20 )
       snprintf(c, sizeof c, "\\u%04x", (unsigned)*s);
-    if( append(h, c) ) return NER_NOMEM;
+    if( header_append(h, c) ) return NER_NOMEM;
   }
-  return append(h, "\"");
+  return header_append(h, "\"");
 }
 
-static int append_number(struct header *h, uint64_t value) {
+static int header_append_number(struct safetensors_header *h, uint64_t value) {
   char s[24];
   snprintf(s, sizeof s, "%llu", (unsigned long long)value);
-  return append(h, s);
+  return header_append(h, s);
 }
 
-static int append_metadata(struct header *h, const char *const *metadata) {
-  if( append(h, "\"__metadata__\":{") ) return NER_NOMEM;
+static int header_append_metadata(struct safetensors_header *h, const char *const *metadata) {
+  if( header_append(h, "\"__metadata__\":{") ) return NER_NOMEM;
   for( size_t i = 0; metadata[i]; i += 2 )
-    if( (i && append(h, ",")) || append_string(h, metadata[i]) || append(h, ":") ||
-        append_string(h, metadata[i + 1]) )
+    if( (i && header_append(h, ",")) || header_append_string(h, metadata[i]) ||
+        header_append(h, ":") || header_append_string(h, metadata[i + 1]) )
       return NER_NOMEM;
-  return append(h, "}");
+  return header_append(h, "}");
 }
 
-static int append_tensor(struct header *h, const struct ner_tensor *tensor, uint64_t begin) {
-  if( append_string(h, tensor->name) || append(h, ":{\"dtype\":") ||
-      append_string(h, ner_dtype_name(tensor->dtype)) || append(h, ",\"shape\":[") )
+static int header_append_tensor(struct safetensors_header *h, const struct ner_tensor *tensor,
+                                uint64_t begin) {
+  if( header_append_string(h, tensor->name) || header_append(h, ":{\"dtype\":") ||
+      header_append_string(h, ner_dtype_name(tensor->dtype)) || header_append(h, ",\"shape\":[") )
     return NER_NOMEM;
   for( int i = 0; i < tensor->rank; i++ )
-    if( (i && append(h, ",")) || append_number(h, tensor->shape[i]) ) return NER_NOMEM;
-  if( append(h, "],\"data_offsets\":[") || append_number(h, begin) || append(h, ",") ||
-      append_number(h, begin + tensor->n_bytes) )
+    if( (i && header_append(h, ",")) || header_append_number(h, tensor->shape[i]) )
+      return NER_NOMEM;
+  if( header_append(h, "],\"data_offsets\":[") || header_append_number(h, begin) ||
+      header_append(h, ",") || header_append_number(h, begin + tensor->n_bytes) )
     return NER_NOMEM;
-  return append(h, "]}");
+  return header_append(h, "]}");
 }
 
-static int by_alignment(const void *a, const void *b) {
+static int header_by_alignment(const void *a, const void *b) {
   const struct ner_tensor *x = *(const struct ner_tensor *const *)a;
   const struct ner_tensor *y = *(const struct ner_tensor *const *)b;
   size_t wx = ner_dtype_bytes(x->dtype), wy = ner_dtype_bytes(y->dtype);
   bool odd_x = x->n_bytes % 64 != 0, odd_y = y->n_bytes % 64 != 0;
   if( odd_x != odd_y ) return odd_x - odd_y;
   if( odd_x && wx != wy ) return wx > wy ? -1 : 1;
-  return x < y ? -1 : x > y; /* as given: pointers into one array */
+  return x < y ? -1 : x > y; /* in the order given: pointers into one array */
 }
 
-static int make_header(struct header *h, const struct ner_tensor *const *sorted, size_t n,
-                       const char *const *metadata) {
+static int header_make(struct safetensors_header *h, const struct ner_tensor *const *sorted,
+                       size_t n, const char *const *metadata) {
   uint64_t at = 0;
-  if( append(h, "{") || (metadata && append_metadata(h, metadata)) ) return NER_NOMEM;
+  if( header_append(h, "{") || (metadata && header_append_metadata(h, metadata)) ) return NER_NOMEM;
   for( size_t i = 0; i < n; i++ ) {
-    if( ((i || metadata) && append(h, ",")) || append_tensor(h, sorted[i], at) ) return NER_NOMEM;
+    if( ((i || metadata) && header_append(h, ",")) || header_append_tensor(h, sorted[i], at) )
+      return NER_NOMEM;
     at += sorted[i]->n_bytes;
   }
-  if( append(h, "}") ) return NER_NOMEM;
+  if( header_append(h, "}") ) return NER_NOMEM;
   while( (8 + h->n) % 64 != 0 )
-    if( append(h, " ") ) return NER_NOMEM;
+    if( header_append(h, " ") ) return NER_NOMEM;
   return NER_OK;
 }
 
@@ -96,13 +98,13 @@ int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, si
                           struct ner_err *err) {
   const struct ner_tensor **sorted = ner_alloc(n, sizeof *sorted);
   struct ner_file_writer writer;
-  struct header header = {0};
+  struct safetensors_header header = {0};
   uint64_t n_header;
   int rc = sorted ? NER_OK : ner_fail_nomem(err);
   for( size_t i = 0; i < n && sorted; i++ ) sorted[i] = &tensors[i];
   if( rc == NER_OK ) {
-    qsort(sorted, n, sizeof *sorted, by_alignment);
-    if( make_header(&header, sorted, n, metadata) ) rc = ner_fail_nomem(err);
+    qsort(sorted, n, sizeof *sorted, header_by_alignment);
+    if( header_make(&header, sorted, n, metadata) ) rc = ner_fail_nomem(err);
   }
   if( rc == NER_OK && (rc = ner_file_write_begin(&writer, path, err)) == NER_OK ) {
     n_header = header.n;
