@@ -175,11 +175,35 @@ static void file_type_find_below(const char *dir, char *name, size_t n_name) {
   if( entries ) closedir(entries);
 }
 
+/* The revision that a Hub cache's refs/main names, if that is a plain name of a snapshot; "". */
+static void file_type_find_main(const char *dir, const char *snapshots, char *name, size_t n_name) {
+  char *refs = ner_file_join(dir, "refs/main"), *text = NULL, *config = NULL;
+  char path[300];
+  size_t n = 0;
+  name[0] = 0;
+  if( refs && ner_file_kind(refs) == NER_FILE_REGULAR &&
+      ner_file_read(refs, n_name - 1, &text, &n, NULL) == NER_OK ) {
+    while( n > 0 && text[n - 1] == '\n' ) n--;
+    for( size_t i = 0; i < n; i++ )
+      if( !ner_ascii_alnum(text[i]) ) n = 0;
+    if( n > 0 ) {
+      snprintf(path, sizeof path, "%.*s/config.json", (int)n, text);
+      config = ner_file_join(snapshots, path);
+      if( config && ner_file_kind(config) == NER_FILE_REGULAR )
+        snprintf(name, n_name, "%.*s", (int)n, text);
+    }
+  }
+  NER_FREE(config);
+  NER_FREE(text);
+  NER_FREE(refs);
+}
+
 int ner_fail_lacks_config(const char *dir, struct ner_err *err) {
   char *snapshots = ner_file_join(dir, "snapshots"), below[256] = "";
   int rc = NER_OK;
   if( !snapshots ) return ner_fail_nomem(err);
-  file_type_find_below(snapshots, below, sizeof below);
+  file_type_find_main(dir, snapshots, below, sizeof below);
+  if( !below[0] ) file_type_find_below(snapshots, below, sizeof below);
   if( below[0] ) {
     rc = ner_fail(err, NER_ERROR, "%s: is the root of a Hub cache, lacks config.json; give '%s/%s'",
                   dir, snapshots, below);

@@ -137,6 +137,17 @@ static void hub_cache(void **state) {
   assert_true(directory_hash(dir, NER_PRECISION_FILE) == hash);
   must_fail(root, "is the root of a Hub cache", "give '");
   must_fail(root, "/snapshots/1234'", NULL);
+  /* Of several revisions the one that refs/main names. */
+  assert_int_equal(mkdir(test_path(path, root, "refs"), 0700), 0);
+  assert_int_equal(mkdir(test_path(path, root, "snapshots/0abc"), 0700), 0);
+  test_write_text(test_path(path, root, "snapshots/0abc"), "config.json", "{}");
+  must_fail(root, "/snapshots/0abc'", NULL);
+  test_write_text(test_path(path, root, "refs"), "main", "1234\n");
+  must_fail(root, "/snapshots/1234'", NULL);
+  test_write_text(path, "main", "../../SECRET");
+  must_fail(root, "/snapshots/0abc'", NULL);
+  test_dir_remove(path);
+  test_dir_remove(test_path(path, root, "snapshots/0abc"));
   must_fail(test_path(path, root, "snapshots"), "'1234' in it has one: give that directory", NULL);
   test_remove(dir, "a.safetensors");
   assert_int_equal(symlink("../../../elsewhere", test_path(path, dir, "a.safetensors")), 0);
