@@ -266,7 +266,7 @@ int ner_json_replace(struct ner_json *json, const char *text, size_t n_bytes, co
   json->what = ner_strndup(what, strlen(what));
   json->nomem = false;
   if( !json->text || !json->what ) return ner_fail_nomem(err);
-  return check_valid(json, err);
+  return json_check_valid(json, err);
 }
 
 void ner_json_close(struct ner_json *json) {
