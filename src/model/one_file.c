@@ -406,8 +406,8 @@ int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precisi
   ner_model_take_files(r.model, files, 1);
   if( (rc = read_metadata(&r, precision)) || (rc = read_ignored(&r)) ||
       (rc = one_file_read_config(&r, &rules)) || (rc = read_tokenizer(&r, &rules)) ||
-      (rc = read_weights(&r)) || (rc = bound_weights(&r)) ||
-      (rc = ner_safetensors_finalize(file, err)) )
+      (rc = read_weights(&r)) || (rc = ner_safetensors_finalize(file, err)) ||
+      (rc = bound_weights(&r)) ) /* last: it takes long, and the file may change meanwhile */
     ner_model_free(r.model);
   else
     *out = r.model;
