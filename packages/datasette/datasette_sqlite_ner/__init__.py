@@ -29,17 +29,13 @@ _MARK = (
     + r"<small style=\"margin-left:\.4em;font-size:\.7em;font-weight:700\">" + _TEXT + r"</small></mark>"
 )
 _NER_HTML = re.compile(
-    r"<span class=\"ner\" style=\"white-space:pre-wrap\">(?:" + _TEXT + r"|" + _MARK + r")*</span>"
+    r"<span class=\"ner\" style=\"white-space:pre-wrap\">" + _TEXT + r"(?:" + _MARK + _TEXT + r")*</span>"
 )
 
 
 def is_ner_html(value: Any) -> bool:
     """Whether a value is, whole, what ner_html() gives."""
-    return isinstance(value, str) and value.startswith('<span class="ner"') and _matches(value)
-
-
-def _matches(value: str) -> bool:
-    return _NER_HTML.fullmatch(value) is not None
+    return isinstance(value, str) and _NER_HTML.fullmatch(value) is not None
 
 
 @hookimpl

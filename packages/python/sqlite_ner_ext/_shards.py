@@ -1,0 +1,2 @@
+def label_in_processes(*_):
+    raise NotImplementedError
