@@ -44,13 +44,8 @@ function load(db, options = {}) {
   if (typeof db?.loadExtension !== 'function') {
     throw new TypeError('sqlite-ner-ext: load() takes a connection that has loadExtension()');
   }
-  if (!options.safe) {
-    db.loadExtension(getLoadablePath());
-    return;
-  }
-  // loadExtension() of better-sqlite3 and node:sqlite takes no entry point everywhere; SQL's function does.
-  const statement = db.prepare('SELECT load_extension(?, ?)');
-  statement.get(getLoadablePath(), 'sqlite3_ner_safe_init');
+  if (options.safe) db.loadExtension(getLoadablePath(), 'sqlite3_ner_safe_init');
+  else db.loadExtension(getLoadablePath());
 }
 
 module.exports = { getLoadablePath, load };

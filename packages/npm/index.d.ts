@@ -1,7 +1,6 @@
 /** A connection of better-sqlite3, node:sqlite or a module alike. */
 export interface Loadable {
   loadExtension(path: string, entryPoint?: string): unknown;
-  prepare(sql: string): { get(...parameters: unknown[]): unknown };
 }
 
 /** The path of this platform's library. Throws where there is none. */

@@ -30,16 +30,16 @@ run_rust() {
   mkdir -p "$tmp/rust/src" && block rust >"$tmp/rust/src/main.rs"
   printf '[package]\nname = "client"\nversion = "0.1.0"\nedition = "2021"\n' >"$tmp/rust/Cargo.toml"
   cd "$tmp/rust" || return 1
-  cargo add --quiet rusqlite@0.37 --features load_extension >&2 && cargo run --quiet -- "$bare"
+  cargo add --quiet rusqlite@0.43 --features load_extension >&2 && cargo run --quiet -- "$bare"
 }
 run_go() {
   mkdir -p "$tmp/go" && block go >"$tmp/go/main.go"
   cd "$tmp/go" || return 1
-  go mod init client >&2 && go get github.com/mattn/go-sqlite3@v1.14.32 >&2 && go run -tags libsqlite3 . "$bare"
+  go mod init client >&2 && go get github.com/mattn/go-sqlite3@v1.14.53 >&2 && go run -tags libsqlite3 . "$bare"
 }
 run_java() {
   mkdir -p "$tmp/java" && block java >"$tmp/java/Main.java"
-  mvn -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.50.3.0 -DoutputDirectory="$tmp/java" >&2 &&
+  mvn -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.54.0.0 -DoutputDirectory="$tmp/java" >&2 &&
     mvn -q dependency:copy -Dartifact=org.slf4j:slf4j-api:1.7.36 -DoutputDirectory="$tmp/java" >&2 &&
     java -cp "$tmp/java/*" "$tmp/java/Main.java" "$bare"
 }
