@@ -11,6 +11,8 @@ For a table instead of files see mapInArrow in README.md.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from pyspark.sql import SparkSession
 
@@ -46,6 +48,7 @@ def main() -> None:
     if not parts:
         print("nothing is missing")
         return
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = SparkSession.builder.master(arguments.master).appName("sqlite-ner").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     model = None

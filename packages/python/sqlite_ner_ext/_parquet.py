@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import tempfile
@@ -31,7 +32,8 @@ def label_parquet(
     set_threads(threads)
     os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
     counts = {"rows": 0, "entities": 0, "errors": 0}
-    temporary = f"{target}.{os.getpid()}.tmp"
+    folder, name = os.path.split(os.path.abspath(target))
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")  # readers of folders skip dot files
     with pyarrow.parquet.ParquetFile(source) as file:
         for name in (column, key):
             _check_column(name, file.schema_arrow.names)
@@ -55,6 +57,8 @@ def label_parquet(
             if os.path.exists(temporary):
                 os.unlink(temporary)
             raise
+    for left in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")):
+        os.unlink(left)  # of a worker that was killed
     return counts
 
 
