@@ -8,7 +8,8 @@
 # linked statically. Both are pinned here and checked. Nothing else is fetched; what was fetched lies
 # in dist/cache. Needs python3 with venv, cargo, and SQLite's headers.
 #
-# No BLAS is linked: processors without AVX2 or NEON run the portable kernels.
+# No BLAS is linked: processors without AVX2 or NEON run the portable kernels. There is no Windows
+# target yet: src/base has no Windows side.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,7 +21,7 @@ UTF8PROC_SHA256='b0df763ea34c8cceac9730ec20e8795c336bf21a3b4f7d2e56b88b07601f5b3
 3b510150d34f248a221bb88e1d811238d6c6c18b51231822c42974c39bb07256  LICENSE.md'
 
 TARGETS='x86_64-linux-gnu aarch64-linux-gnu x86_64-linux-musl aarch64-linux-musl
-x86_64-macos aarch64-macos x86_64-windows'
+x86_64-macos aarch64-macos'
 
 cache=dist/cache
 
@@ -59,7 +60,6 @@ build() { # TARGET
     *-linux-gnu) zig_target=$target.2.17 libs='-lm -ldl -lpthread' link='-Wl,-z,nodelete -Wl,-z,defs' ;;
     *-linux-musl) link='-Wl,-z,nodelete -Wl,-z,defs' ;;
     *-macos) name=ner.dylib zig_target=$target.11.0 ;;
-    *-windows) name=ner.dll zig_target=$target-gnu libs='' ;;
     *) fail "there is no target '$target'; there are: $(echo $TARGETS)" ;;
   esac
   mkdir -p "$out"
@@ -69,7 +69,6 @@ build() { # TARGET
     -DNER_NO_BLAS -DUTF8PROC_STATIC -DNER_COMMIT="\"$commit\"" \
     -Iinclude -Isrc -I"$utf8proc" -I"$cache/sqlite" \
     -shared $link -o "$out/$name" sqlite-ner.c src/*/*.c "$utf8proc/utf8proc.c" $libs
-  rm -f "$out"/ner.lib "$out"/ner.pdb
   cp LICENSE "$out/LICENSE"
   cp "$utf8proc/LICENSE.md" "$out/LICENSE.utf8proc.md"
   cp include/ner.h "$out/"

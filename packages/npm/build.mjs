@@ -17,7 +17,6 @@ const targets = {
   'aarch64-linux-musl': { os: 'linux', cpu: 'arm64', libc: 'musl', name: 'linux-arm64-musl', file: 'ner.so' },
   'x86_64-macos': { os: 'darwin', cpu: 'x64', name: 'darwin-x64', file: 'ner.dylib' },
   'aarch64-macos': { os: 'darwin', cpu: 'arm64', name: 'darwin-arm64', file: 'ner.dylib' },
-  'x86_64-windows': { os: 'win32', cpu: 'x64', name: 'win32-x64', file: 'ner.dll' },
 };
 const version = /#define NER_VERSION "([^"]+)"/.exec(readFileSync(join(root, 'include/ner.h'), 'utf8'))[1];
 const common = { version, license: 'Apache-2.0', description: 'Named entity recognition inside SQLite' };

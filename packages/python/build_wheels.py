@@ -26,9 +26,8 @@ TAGS = {
     "aarch64-linux-musl": "musllinux_1_2_aarch64",
     "x86_64-macos": "macosx_11_0_x86_64",
     "aarch64-macos": "macosx_11_0_arm64",
-    "x86_64-windows": "win_amd64",
 }
-LIBRARIES = ("ner.so", "ner.dylib", "ner.dll")
+LIBRARIES = ("ner.so", "ner.dylib")
 
 
 def version() -> str:

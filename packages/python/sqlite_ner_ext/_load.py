@@ -11,7 +11,7 @@ from typing import Any
 
 _SAFE_ENTRY = "sqlite3_ner_safe_init"
 _FULL_ENTRY = "sqlite3_ner_init"
-_FILES = ("ner.so", "ner.dylib", "ner.dll")
+_FILES = ("ner.so", "ner.dylib")
 _WORKING = (
     "Python builds that can: Debian's and Ubuntu's /usr/bin/python3, Homebrew's, conda's; or install "
     "apsw, sqlean.py or pysqlite3-binary and pass one of their connections"
