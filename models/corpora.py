@@ -1,5 +1,5 @@
 """Labels, pieces of words, and the corpora: what train.py and measure.py read."""
-import collections, functools, gzip, re, unicodedata
+import functools, gzip, re, unicodedata
 
 LABELS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
 LABEL_ID = {label: i for i, label in enumerate(LABELS)}
@@ -106,31 +106,57 @@ def read_conll(path):
     return [a for a in articles if a]
 
 
-def read_extra(path, held_out_tenth):
-    """Sentences (words, tags, corpus, misc annotated?): every tenth of each corpus is held out."""
-    found, count = [], collections.Counter()
-    words, tags, corpus, misc = [], [], None, False
+def read_commented(path):
+    """(words of the comment line, words, tags) of each sentence of a file in the style of ner_gold.conll.gz."""
+    head, words, tags = None, [], []
+    with gzip.open(path, "rt", encoding="utf-8") as f:
+        for line in f:
+            line = line.rstrip("\n")
+            if not words and line.startswith("# ") and "\t" not in line:
+                head = line.split()[1:]
+            elif line:
+                word, tag = line.rsplit("\t", 1)
+                words.append(word)
+                tags.append(tag)
+            elif words:
+                yield head, words, tags
+                words, tags = [], []
+    if words:
+        yield head, words, tags
 
-    def close():
-        if words:
-            if (count[corpus] % 10 == 9) == held_out_tenth:
-                found.append((words, tags, corpus, misc))
-            count[corpus] += 1
 
-    for line in gzip.open(path, "rt", encoding="utf-8"):
-        line = line.rstrip("\n")
-        if line.startswith("# ") and "misc_annotated=" in line and "\t" not in line:
-            close()
-            words, tags = [], []
-            corpus, misc = line.split()[1], line.endswith("=1")
-        elif "\t" in line:
-            word, tag = line.split("\t")
-            words.append(word)
-            tags.append(tag)
-        elif not line:
-            close()
-            words, tags = [], []
-    close()
+def read_gold(path, split):
+    """ner_gold.conll.gz: for each corpus its documents, each a list of sentences (words, tags, misc annotated?)."""
+    found, last = {}, None
+    for (corpus, part, misc, document), words, tags in read_commented(path):
+        if part == split:
+            documents = found.setdefault(corpus, [])
+            if last != (corpus, document):
+                documents.append([])
+                last = corpus, document
+            documents[-1].append((words, tags, misc == "1"))
+    return found
+
+
+def without_handles(words, tags):
+    """Handles, hashtags and addresses are no names (the Broad Twitter Corpus tags "@" and the handle as a person)."""
+    tags = list(tags)
+    for i, word in enumerate(words):
+        if word.startswith(("@", "#")) or re.match("https?:|www[.]", word) or i and words[i - 1] in ("@", "#"):
+            if tags[i] != "X":
+                tags[i] = "O"
+            if i + 1 < len(tags) and tags[i + 1][0] == "I":
+                tags[i + 1] = "B" + tags[i + 1][1:]
+    return tags
+
+
+def read_extra(path):
+    """ner_extra.conll.gz without WikiANN, in the form of read_gold(); each sentence is a document."""
+    found = {}
+    for (corpus, misc), words, tags in read_commented(path):
+        if corpus != "wikiann":
+            found.setdefault("gum_plain" if corpus == "gum" else corpus, []).append(
+                [(words, without_handles(words, tags), misc.endswith("=1"))])
     return found
 
 

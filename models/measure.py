@@ -1,8 +1,8 @@
 """Precision, recall and F1 of a model, on words and on raw text."""
-import collections
+import json, sqlite3
 import numpy as np
 import torch
-from corpora import ANY, LABELS, pretokens, read_conll, read_everyday, read_extra, spans_of, unpunctuated
+from corpora import ANY, LABELS, pretokens, read_conll, read_everyday, read_gold, spans_of, unpunctuated
 from network import load, tensors_of
 
 
@@ -16,7 +16,7 @@ def logits_of(m, texts):
             j = i
             while j < len(order) and (j == i or (len(texts[order[j]]) + 2) * (j - i + 1) <= 4096):
                 j += 1
-            ids, lengths, *_ = tensors_of([(texts[k][:510], [ANY] * len(texts[k][:510]), 0) for k in order[i:j]])
+            ids, lengths, *_ = tensors_of([(texts[k][:510], [ANY] * len(texts[k][:510])) for k in order[i:j]])
             for k, row, n in zip(order[i:j], m(ids, lengths), lengths.tolist()):
                 found[k] = row[1:n - 1]
             i = j
@@ -32,49 +32,87 @@ def first_rows(logits, counts):
 def labels_of(logits, strict):
     """The likeliest label of each row, or (strict) the likeliest sequence whose entities begin at their beginning."""
     if strict and len(logits):
-        return best_path(logits.log_softmax(1).numpy())
+        return viterbi(logits.log_softmax(1).numpy())
     return [LABELS[i] for i in logits.argmax(1).tolist()]
 
 
-def word_logits(m, tk, articles, joined=0):
-    """For every sentence the logits of its words' first pieces; joined > 0: neighbours as context, so many pieces."""
-    units = []
-    for article in articles:
-        unit = []
-        for words in article:
-            if unit and (not joined or sum(len(tk.word(w)) for s in unit + [words] for w in s) > joined):
-                units.append(unit)
-                unit = []
-            unit.append(words)
-        units.append(unit)
-    pieces = [[tk.word(w) for words in unit for w in words] for unit in units]
-    found = []
-    for unit, ids, logits in zip(units, pieces, logits_of(m, [sum(i, []) for i in pieces])):
-        rows, at = first_rows(logits, [len(i) for i in ids]), 0
-        for words in unit:
-            found.append(rows[at:at + len(words)])
-            at += len(words)
-    return found
+def tags_of(words, logits):
+    """The likeliest label of each word; O for words that were cut off."""
+    return labels_of(logits, False) + ["O"] * (len(words) - len(logits))
 
 
-def word_tags(m, tk, articles, joined=0):
-    """For every sentence its words' labels; O for words that were cut off."""
-    sentences = [words for article in articles for words in article]
-    return [tags_of(words, logits) for words, logits in zip(sentences, word_logits(m, tk, articles, joined))]
+class Network:
+    """Reads texts with the network itself: tags of words, spans of raw text."""
+
+    def __init__(self, m, tk):
+        self.m, self.tk = m, tk
+
+    def logits(self, sentences):
+        """For every sentence the logits of its words' first pieces, n x 9; fewer rows where words were cut off."""
+        pieces = [[self.tk.word(w) for w in words] for words in sentences]
+        return [first_rows(logits, [len(i) for i in ids])
+                for ids, logits in zip(pieces, logits_of(self.m, [sum(i, []) for i in pieces]))]
+
+    def tags(self, sentences):
+        return [tags_of(words, logits) for words, logits in zip(sentences, self.logits(sentences))]
+
+    def spans(self, texts, strict):
+        """For every text the set of (start, end, type), labels given to BERT's pretokens."""
+        units = [pretokens(text) for text in texts]
+        pieces = [[self.tk.word(text[a:b]) for a, b in unit] for text, unit in zip(texts, units)]
+        logits = logits_of(self.m, [sum(i, []) for i in pieces])
+        return [group([(a, b, l) for (a, b), l in zip(unit, labels_of(first_rows(rows, [len(i) for i in ids]), strict))])
+                for unit, ids, rows in zip(units, pieces, logits)]
 
 
-def tags_of(words, logits, strict=False):
-    return labels_of(logits, strict) + ["O"] * (len(words) - len(logits))
+class Extension:
+    """Reads texts with the built extension, so that a measurement is of its kernels, tokenizer and spans, too."""
+
+    def __init__(self, library, model):
+        self.db = sqlite3.connect(":memory:")
+        self.db.enable_load_extension(True)
+        self.db.load_extension(library)
+        self.db.execute("SELECT ner_load('measured', ?)", (model,)).fetchall()
+
+    def tags(self, sentences):
+        return [[row[0] for row in self.db.execute("SELECT label FROM ner_words(?, 'measured') ORDER BY idx",
+                                                   (json.dumps(words),))] for words in sentences]
+
+    def logits(self, sentences):
+        """For every sentence the logarithms of its words' probabilities, n x 9; certainly O for a word without pieces."""
+        query = "SELECT scores FROM ner_words(?, 'measured') ORDER BY idx"
+        certain = json.dumps({label: float(label == "O") for label in LABELS})
+        scores = [[json.loads(row[0] or certain) for row in self.db.execute(query, (json.dumps(words),))]
+                  for words in sentences]
+        return [torch.tensor([[s[label] for label in LABELS] for s in rows]).clamp(min=1e-12).log() for rows in scores]
+
+    def spans(self, texts, strict):
+        query = "SELECT start, end, label FROM ner(?, 'measured', ?)"
+        return [set(self.db.execute(query, (text, "strict" if strict else "first"))) for text in texts]
 
 
-def word_spans(m, tk, articles, change=None, joined=0):
-    """[(gold spans, found spans)] of a CoNLL file's sentences."""
-    change = change or (lambda words, tags: (words, tags))
-    articles = [[change(*s) for s in article] for article in articles]
-    articles = [[s for s in article if s[0]] for article in articles]
-    found = word_tags(m, tk, [[s[0] for s in article] for article in articles if article], joined)
-    gold = [s[1] for article in articles for s in article]
-    return [(set(spans_of(g)), set(spans_of(f))) for g, f in zip(gold, found)]
+def word_spans(reader, sentences, change=None, kinds=("PER", "LOC", "ORG", "MISC")):
+    """[(gold spans, found spans)] of sentences (words, tags), each read on its own; change(words, tags) alters them."""
+    changed = [s for s in (change(*s) if change else s for s in sentences) if s[0]]
+    found = reader.tags([words for words, _ in changed])
+    return [(known_spans(known_gold(tags), tags, kinds), known_spans(f, tags, kinds))
+            for (_, tags), f in zip(changed, found)]
+
+
+def known_spans(found, tags, kinds):
+    """The entities of these types among `found`, but for those that touch a word whose own tag is unknown (X)."""
+    return {s for s in spans_of(found) if s[2] in kinds and "X" not in tags[s[0]:s[1]]}
+
+
+def known_gold(tags):
+    """A sentence's own tags with the unknown ones as O."""
+    return ["O" if tag == "X" else tag for tag in tags]
+
+
+def world_pairs(reader, worlds, kinds=("PER", "LOC", "ORG")):
+    """For each corpus of read_gold(): [(gold spans, found spans)] of its sentences."""
+    return {name: word_spans(reader, [(words, tags) for d in documents for words, tags, _ in d], None, kinds)
+            for name, documents in worlds.items()}
 
 
 def f1(pairs, kind=None):
@@ -124,7 +162,7 @@ def group(units):
     return {tuple(s) for s in spans if s[2] != "O"}
 
 
-def best_path(logp):
+def viterbi(logp):
     """The likeliest label sequence in which I-X only follows B-X or I-X."""
     n, k = logp.shape
     ok = np.zeros((k, k))
@@ -144,90 +182,8 @@ def best_path(logp):
     return [LABELS[i] for i in path[::-1]]
 
 
-def raw_units(text, splitting):
-    """What gets one label: "first": BERT's pretokens; "words": blank-separated words, outer punctuation apart."""
-    spans = pretokens(text)
-    if splitting == "first":
-        return spans
-    units, i = [], 0
-    while i < len(spans):
-        j = i
-        while j + 1 < len(spans) and spans[j + 1][0] == spans[j][1]:
-            j += 1
-        # spans[i..j] is one blank-separated chunk
-        edge = lambda k: not text[spans[k][0]].isalnum() and spans[k][1] - spans[k][0] == 1
-        a, b = i, j
-        while a <= b and edge(a):
-            units.append(spans[a])
-            a += 1
-        tail = []
-        while b >= a and edge(b):
-            tail.append(spans[b])
-            b -= 1
-        if a <= b:
-            word = text[spans[a][0]:spans[b][1]]
-            # "U.S." and "Inc." keep their full stop when it belongs to an abbreviation
-            if tail and text[tail[-1][0]] == "." and is_abbreviation(word):
-                b += 1
-                tail.pop()
-            end = spans[b][1]
-            for mark in ("'s", "'S", "\u2019s"):
-                if word.endswith(mark) and len(word) > 2 and end == spans[a][0] + len(word):
-                    end -= 2
-            units.append((spans[a][0], end))
-            if end < spans[b][1]:
-                units.append((end, spans[b][1]))
-        units += tail[::-1]
-        i = j + 1
-    return units
-
-
-ABBREVIATIONS = set("Inc Corp Co Ltd Jr Sr St Dr Mr Mrs Ms Gen Sen Rep Gov Lt Col Sgt Capt Jan Feb Mar Apr Aug Sept Oct Nov Dec "
-                    "Calif Conn Mass Wash Bros No vs".split())
-
-
-def is_abbreviation(word):
-    return word in ABBREVIATIONS or len(word) == 1 and word.isupper() or "." in word and all(
-        len(part) <= 2 and part.isalpha() for part in word.split("."))
-
-
-def raw_logits(m, tk, texts, splitting):
-    """For every text (its units, the logits of their first pieces)."""
-    units = [raw_units(text, splitting) for text in texts]
-    pieces = [[tk.word(text[a:b]) for a, b in unit] for text, unit in zip(texts, units)]
-    return [(unit, first_rows(logits, [len(i) for i in ids]))
-            for unit, ids, logits in zip(units, pieces, logits_of(m, [sum(i, []) for i in pieces]))]
-
-
-def raw_spans(found, strict):
-    """For every text of raw_logits() the set of (start, end, kind)."""
-    return [group([(a, b, l) for (a, b), l in zip(unit, labels_of(logits, strict))]) for unit, logits in found]
-
-
-def outside_sentences(path):
-    """Held-out WikiANN, Broad Twitter Corpus, WNUT."""
-    return [s for s in read_extra(path, True) if s[2] in ("wikiann", "btc", "wnut")]
-
-
-def outside_spans(found, tags):
-    """PER, LOC, ORG among the tags found, but for what the corpus's own tags leave unknown."""
-    return {s for s in spans_of(found) if s[2] != "MISC" and "X" not in tags[s[0]:s[1]]}
-
-
-def outside_pairs(m, tk, path):
-    """(gold spans, found spans) by corpus, sentence by sentence."""
-    held = outside_sentences(path)
-    result = collections.defaultdict(list)
-    for (words, tags, corpus, _), logits in zip(held, word_logits(m, tk, [[s[0]] for s in held])):
-        pair = outside_spans(tags, tags), outside_spans(tags_of(words, logits), tags)
-        result[corpus].append(pair)
-        result["all"].append(pair)
-        result["all, strict"].append((pair[0], outside_spans(tags_of(words, logits, True), tags)))
-    return result
-
-
-def everyday_pairs(m, tk, path):
-    """Everyday sentences, spans by character, labels given to BERT's pretokens."""
+def everyday_pairs(reader, path):
+    """Everyday sentences, spans by character: texts, gold spans, found spans."""
     texts, golds = [], []
     for parts in read_everyday(path):
         text, gold = "", set()
@@ -235,54 +191,78 @@ def everyday_pairs(m, tk, path):
             if kind:
                 gold.add((len(text), len(text) + len(words), kind))
             text += words
-        texts.append(text), golds.append(gold)
-    return texts, golds, raw_spans(raw_logits(m, tk, texts, "first"), False)
+        texts.append(text)
+        golds.append(gold)
+    return texts, golds, reader.spans(texts, False)
+
+
+def lower(words, tags):
+    return [w.lower() for w in words], tags
+
+
+def upper(words, tags):
+    return [w.upper() for w in words], tags
+
+
+def bare(words, tags):
+    return lower(*unpunctuated(words, tags))
+
+
+VARIANTS = {"lower case": lower, "ALL CAPS": upper, "unpunctuated": unpunctuated, "unpunctuated lower case": bare}
+
+
+def show(name, pairs):
+    precision, recall, f = f1(pairs)
+    print(f"{name:34s} P {precision:6.2f}  R {recall:6.2f}  F1 {f:6.2f}", flush=True)
+
+
+def show_types(name, pairs, kinds):
+    show(name, pairs)
+    for kind in kinds:
+        show("  " + kind, [({s for s in g if s[2] == kind}, {s for s in f if s[2] == kind}) for g, f in pairs])
+
+
+def show_valid(reader, path):
+    valid = [s for article in read_conll(path) for s in article]
+    show_types("valid, words", word_spans(reader, valid), ("PER", "ORG", "LOC", "MISC"))
+    for name, change in VARIANTS.items():
+        show("valid, " + name, word_spans(reader, valid, change))
+    texts, golds = zip(*[ordinary_text(*sentence) for sentence in valid])
+    for strict in False, True:
+        show("valid, raw text" + (", strict" if strict else ""), list(zip(golds, reader.spans(texts, strict))))
+
+
+def show_worlds(reader, path):
+    scores = []
+    for name, documents in read_gold(path, "dev").items():
+        kinds = ("PER", "LOC", "ORG") + (("MISC",) if documents[0][0][2] else ())
+        pairs = world_pairs(reader, {name: documents}, kinds)[name]
+        three = [tuple({s for s in spans if s[2] != "MISC"} for spans in pair) for pair in pairs]
+        show_types(name, three, ("PER", "LOC", "ORG"))
+        if "MISC" in kinds:
+            show(f"  {name} with MISC", pairs)
+        scores.append(f1(three)[2])
+    print(f"mean of the worlds' F1 {np.mean(scores):.2f}", flush=True)
+
+
+def show_everyday(reader, path):
+    texts, golds, found = everyday_pairs(reader, path)
+    show("everyday", list(zip(golds, found)))
+    for text, gold, spans in zip(texts, golds, found):
+        if gold != spans:
+            print("   ", text, "|", ", ".join(f"{text[i:j]} {k}" for i, j, k in sorted(spans)) or "none")
 
 
 def cmd_evaluate(a):
-    torch.set_num_threads(a.threads)
-    m, tk = load(a.model)
-    valid = read_conll(a.valid)
-    s = m.shape
-    per_layer = 4 * s["width"] ** 2 + 2 * s["width"] * s["inner"]
-    size = (len(tk.pieces) + s["positions"]) * s["width"] + s["layers"] * per_layer
-    print(f"{a.model}: {s['layers']} x {s['width']}, {len(tk.pieces)} pieces, int8 {size / 1e6:.1f} MB, linear work "
-          f"{6 * 12 * 768 ** 2 / (s['layers'] * per_layer):.2f} times less than distilbert's")
-    lower = lambda w, t: ([x.lower() for x in w], t)
-    upper = lambda w, t: ([x.upper() for x in w], t)
-    bare = lambda w, t: (lower(*unpunctuated(w, t)))
-    show = lambda name, pairs: print(f"{name:34s} P {f1(pairs)[0]:6.2f}  R {f1(pairs)[1]:6.2f}  F1 {f1(pairs)[2]:6.2f}", flush=True)
-    for precision in ("f32", "int8") if not a.quick else ("int8",):
-        m.int8 = precision == "int8"
-        pairs = word_spans(m, tk, valid)
-        show(precision + " valid, words", pairs)
-        for kind in "PER", "ORG", "LOC", "MISC":
-            p, r, f = f1(pairs, kind)
-            print(f"{'  ' + kind:34s} P {p:6.2f}  R {r:6.2f}  F1 {f:6.2f}")
-    if a.seqeval:
-        from seqeval.metrics import f1_score
-        gold = [s[1] for d in valid for s in d]
-        print("seqeval's F1 of the last:", 100 * f1_score(gold, word_tags(m, tk, [[s[0] for s in d] for d in valid])))
-    show("neighbours as context (200)", word_spans(m, tk, valid, joined=200))
-    show("neighbours as context (500)", word_spans(m, tk, valid, joined=500))
-    show("lower case", word_spans(m, tk, valid, lower))
-    show("ALL CAPS", word_spans(m, tk, valid, upper))
-    show("unpunctuated", word_spans(m, tk, valid, unpunctuated))
-    show("unpunctuated lower case", word_spans(m, tk, valid, bare))
-    texts, golds = zip(*[ordinary_text(*sentence) for article in valid for sentence in article])
-    for splitting in "first", "words":
-        found = raw_logits(m, tk, texts, splitting)
-        for strict in False, True:
-            show(f"raw text, {splitting}" + (", strict" if strict else ""), list(zip(golds, raw_spans(found, strict))))
-    if a.extra:
-        for corpus, pairs in sorted(outside_pairs(m, tk, a.extra).items()):
-            show("outside newswire: " + corpus, pairs)
-            for kind in "PER", "LOC", "ORG":
-                p, r, f = f1(pairs, kind)
-                print(f"{'  ' + kind:34s} P {p:6.2f}  R {r:6.2f}  F1 {f:6.2f}")
+    if a.extension:
+        reader = Extension(a.extension, a.model)
+    else:
+        torch.set_num_threads(a.threads)
+        reader = Network(*load(a.model))
+        reader.m.int8 = a.int8
+    if a.valid:
+        show_valid(reader, a.valid)
+    if a.gold:
+        show_worlds(reader, a.gold)
     if a.everyday:
-        texts, golds, found = everyday_pairs(m, tk, a.everyday)
-        show("everyday", list(zip(golds, found)))
-        for text, gold, spans in zip(texts, golds, found):
-            if gold != spans:
-                print("   ", text, "|", ", ".join(f"{text[i:j]} {k}" for i, j, k in sorted(spans)) or "none")
+        show_everyday(reader, a.everyday)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from corpora import ANY, CLS, LABEL_ID, LABELS, LOWER, PAD, SEP, Tokenizer, wordpieces
+from corpora import ANY, CLS, LABEL_ID, LABELS, LOWER, PAD, SEP, SPECIALS, Tokenizer, case_of, wordpieces
 
 
 class Layer(nn.Module):
@@ -49,6 +49,7 @@ class Model(nn.Module):
         self.dropout = 0.
         self.generator = np.random.Generator(np.random.SFC64(1))
         self.int8 = False
+        self.frozen = 0
 
     def linear(self, module, x):
         return F.linear(round8(x), round8(module.weight), module.bias) if self.int8 else module(x)
@@ -57,29 +58,55 @@ class Model(nn.Module):
         capital = self.cases.clamp(max=1).unsqueeze(1)      # LOWER adds nothing
         return self.table[self.rows] + self.case[self.cases] * capital
 
-    def forward(self, ids, lengths):
-        batch, n = ids.shape
-        width = self.shape["width"]
-        dropped = lambda x: drop(x, self.dropout, self.generator) if self.dropout and self.training else x
+    def embedded(self, ids):
         if self.int8:
             x = F.embedding(ids, round8(self.words()))
         else:
             cases = self.cases[ids]
             x = F.embedding(self.rows[ids], self.table) + F.embedding(cases, self.case) * (cases > 0).unsqueeze(2)
-        x = dropped(self.norm(x + self.position[:n]))
-        mask = 0.
-        if int(lengths.min()) < n:
-            mask = torch.zeros(batch, 1, 1, n).masked_fill_((torch.arange(n) >= lengths[:, None])[:, None, None], -1e9)
-            mask = mask.expand(-1, self.shape["heads"], -1, -1).reshape(-1, 1, n)
-        for l in self.layer:
-            # Products written out: on a CPU they train twice as fast as scaled_dot_product_attention, whose backward crawls.
-            size = width // l.heads
-            qkv = self.linear(l.qkv, x).view(batch, n, 3, l.heads, size).permute(2, 0, 3, 1, 4)
-            q, k, v = qkv.reshape(3, batch * l.heads, n, size).unbind(0)
-            p = (torch.bmm(q, k.transpose(1, 2)) * (1 / math.sqrt(size)) + mask).softmax(2)
-            y = torch.bmm(p.to(v.dtype), v).view(batch, l.heads, n, size).transpose(1, 2).reshape(batch, n, width)
-            x = l.norm1(x + dropped(self.linear(l.out, y)))
-            x = l.norm2(x + dropped(self.linear(l.down, F.gelu(self.linear(l.up, x)))))
+        return self.norm(x + self.position[:ids.shape[1]])
+
+    def transformed(self, l, x, mask, dropped):
+        """One layer.  Attention's products are written out: on a CPU they train twice as fast as
+        scaled_dot_product_attention, whose backward pass is slow there."""
+        batch, n, width = x.shape
+        size = width // l.heads
+        qkv = self.linear(l.qkv, x).view(batch, n, 3, l.heads, size).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.reshape(3, batch * l.heads, n, size).unbind(0)
+        p = (torch.bmm(q, k.transpose(1, 2)) * (1 / math.sqrt(size)) + mask).softmax(2)
+        y = torch.bmm(p.to(v.dtype), v).view(batch, l.heads, n, size).transpose(1, 2).reshape(batch, n, width)
+        x = l.norm1(x + dropped(self.linear(l.out, y)))
+        return l.norm2(x + dropped(self.linear(l.down, F.gelu(self.linear(l.up, x)))))
+
+    def mask(self, lengths, n):
+        """What is added to the attention's scores: batch * heads x 1 x n, or 0 where no text is padded."""
+        if int(lengths.min()) == n:
+            return 0.
+        padding = (torch.arange(n) >= lengths[:, None])[:, None, None]
+        mask = torch.zeros(len(lengths), 1, 1, n).masked_fill_(padding, -1e9)
+        return mask.expand(-1, self.shape["heads"], -1, -1).reshape(-1, 1, n)
+
+    def freeze(self, layers):
+        """The embeddings and the first `layers` layers are not trained (and see no dropout) any more."""
+        self.frozen = layers
+        if layers:
+            for p in [self.table, self.case, self.position, *self.norm.parameters(),
+                      *(p for l in self.layer[:layers] for p in l.parameters())]:
+                p.requires_grad_(False)
+
+    def forward(self, ids, lengths):
+        """ids: batch x n, padded; lengths: of each text, special tokens included.  Logits, batch x n x 9."""
+        dropped = lambda x: drop(x, self.dropout, self.generator) if self.dropout and self.training else x
+        mask = self.mask(lengths, ids.shape[1])
+        if self.frozen:
+            with torch.no_grad():
+                x = self.embedded(ids)
+                for l in self.layer[:self.frozen]:
+                    x = self.transformed(l, x, mask, lambda y: y)
+        else:
+            x = dropped(self.embedded(ids))
+        for l in self.layer[self.frozen:]:
+            x = self.transformed(l, x, mask, dropped)
         return self.linear(self.classifier, dropped(x))
 
 
@@ -147,9 +174,11 @@ def load_converted(path):
     return m, Tokenizer(pieces)
 
 
-def share_rows(m, vocabulary):
+def share_rows(m, pieces):
     """Embeddings that export added up, taken apart again: shared rows and case vectors that give them, nearly."""
-    e, rows, cases = m.table.detach(), vocabulary["rows"], torch.tensor(vocabulary["cases"])
+    names = {piece: i for i, piece in enumerate(dict.fromkeys(p if p in SPECIALS else p.lower() for p in pieces))}
+    rows = [names[p if p in SPECIALS else p.lower()] for p in pieces]
+    e, cases = m.table.detach(), torch.tensor([LOWER if p in SPECIALS else case_of(p) for p in pieces])
     used = sorted(set(rows))
     place = {row: i for i, row in enumerate(used)}
     rows = torch.tensor([place[r] for r in rows])
@@ -173,7 +202,7 @@ def load(path):
     if path.endswith(".safetensors"):
         return load_converted(path)
     if not os.path.isdir(path):
-        c = torch.load(path, weights_only=False)
+        c = torch.load(path, weights_only=True)
         m = Model(**c["shape"], rows=c["state"]["rows"], cases=c["state"]["cases"])
         m.load_state_dict(c["state"])
         return m, Tokenizer(c["pieces"])
@@ -239,17 +268,16 @@ def cmd_export(a):
         f.write("".join(p + "\n" for p in tk.pieces))
 
 
-def tensors_of(batch):
-    n = max(len(s[0]) for s in batch) + 2
-    ids = np.full((len(batch), n), PAD)
-    allowed = np.full((len(batch), n), ANY)
-    weight = np.zeros((len(batch), n), np.float32)
-    for row, (i, t, w) in enumerate(batch):
+def tensors_of(texts):
+    """Texts (ids, allowed labels) as padded tensors: ids, lengths, allowed labels (ANY at the special tokens)."""
+    n = max(len(ids) for ids, _ in texts) + 2
+    ids = np.full((len(texts), n), PAD)
+    allowed = np.full((len(texts), n), ANY)
+    for row, (i, t) in enumerate(texts):
         ids[row, :len(i) + 2] = [CLS] + i + [SEP]
         allowed[row, 1:len(i) + 1] = t
-        weight[row, 1:len(i) + 1] = w
-    lengths = np.array([len(s[0]) + 2 for s in batch])
-    return tuple(map(torch.from_numpy, (ids, lengths, allowed, weight)))
+    lengths = np.array([len(i) + 2 for i, _ in texts])
+    return tuple(map(torch.from_numpy, (ids, lengths, allowed)))
 
 
 def loss_of(logp, allowed):

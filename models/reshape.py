@@ -2,7 +2,7 @@
 import random
 import torch
 from torch import nn
-from corpora import read_conll, read_extra
+from corpora import read_conll, read_gold
 from network import load, loss_of, save, tensors_of
 from texts import targets_of
 
@@ -20,7 +20,7 @@ def unit_weights(m, tk, sentences):
              for l, f in zip(m.layer, factors)]
     for i in range(0, len(sentences), 16):
         batch = [targets_of(tk, *s) for s in sentences[i:i + 16]]
-        ids, lengths, allowed, _ = tensors_of([(ids[:200], allowed[:200], 1.) for ids, allowed in batch])
+        ids, lengths, allowed = tensors_of([(ids[:200], allowed[:200]) for ids, allowed in batch])
         loss = loss_of(m(ids, lengths).log_softmax(2), allowed).sum()       # 0 where any label will do, as at the ends
         for s, g in zip(sums, torch.autograd.grad(loss, factors)):
             s += g ** 2
@@ -33,10 +33,13 @@ def cmd_narrow(a):
     """Keeps in every layer the inner units without which the loss would grow most (a first-order estimate)."""
     torch.set_num_threads(a.threads)
     m, tk = load(a.model)
+    if a.layers:
+        keep_layers(m, [int(i) for i in a.layers.split(",")])
     m.eval()
     rng = random.Random(1)
     sentences = [(*s, True) for s in rng.sample([s for d in read_conll(a.conll) for s in d], 800)]
-    sentences += [(words, tags, misc) for words, tags, _, misc in rng.sample(read_extra(a.extra, False), 3200)]
+    for documents in read_gold(a.gold, "train").values():
+        sentences += rng.sample([s for d in documents for s in d], 500)
     rng.shuffle(sentences)
     for l, weights in zip(m.layer, unit_weights(m, tk, sentences)):
         keep = weights.argsort(descending=True)[:a.inner].sort()[0]

@@ -1,6 +1,17 @@
-"""The endless stream of augmented texts that train.py learns from."""
+"""The endless stream of augmented training texts.
+
+Every source (CoNLL, each corpus of ner_gold, the tweets of ner_extra, the everyday sentences) is an endless generator
+of texts; a round draws from each in proportion to its share, so that a corpus counts for what its kind of text is
+worth and not for its size.  A text is (ids, targets): pieces, and for each piece the labels it may have, as bits.
+"""
 import re
-from corpora import ANY, LABEL_ID, O_OR_MISC, read_conll, read_everyday, read_extra, spans_of, unpunctuated
+from corpora import (ANY, LABEL_ID, O_OR_MISC, read_conll, read_everyday, read_extra, read_gold, spans_of,
+                     unpunctuated)
+
+# Pieces drawn from a source of share 1 in each round.
+ROUND = 40_000
+# Consecutive sentences of these corpora belong together and may be joined to longer texts.
+CONTINUOUS = "conll", "ewt", "gum", "litbank", "worldwide"
 
 
 def capitalised(word):
@@ -35,65 +46,30 @@ def targets_of(tk, words, tags, misc):
     return ids, allowed
 
 
-class Segments:
-    """An endless stream of augmented training texts (ids, targets, weight), an epoch of CoNLL at a time."""
+class Names:
+    """Names of each type from the corpora, and what looks like one but is none: handles, hashtags, addresses, files."""
 
-    def __init__(self, a, tk, rng):
-        self.a, self.tk, self.rng = a, tk, rng
-        self.articles = read_conll(a.conll)
-        self.extra = read_extra(a.extra, False) if a.extra else []
-        self.extra += [s for s in self.extra if s[2] == "wnut"] * a.wnut_again
-        rng.shuffle(self.extra)
-        self.next_extra = 0
+    def __init__(self, documents, rng):
+        self.rng = rng
         self.mentions = {t: [] for t in ("PER", "ORG", "LOC", "MISC")}
+        self.plain = []
         seen = set()
-        for words, tags in [s for d in self.articles for s in d] + [s[:2] for s in self.extra]:
-            for i, j, kind in spans_of(tags):
-                mention = tuple(words[i:j])
-                if (kind, mention) not in seen and len(mention) <= 5:
-                    seen.add((kind, mention))
-                    self.mentions[kind].append(mention)
-        self.everyday = read_everyday(a.everyday) if a.everyday else []
-        self.plain = [run for d in self.articles for words, tags in d for run in plain_runs(words, tags)]
+        for document in documents:
+            for words, tags, _ in document:
+                self.plain += plain_runs(words, tags)
+                for i, j, kind in spans_of(tags):
+                    mention = tuple(words[i:j])
+                    if (kind, mention) not in seen and len(mention) <= 5:
+                        seen.add((kind, mention))
+                        self.mentions[kind].append(mention)
 
     def mention(self, kind):
-        """Another name of a kind: one of the corpora's, or the beginning of one with the end of another."""
-        one = self.rng.choice(self.mentions[kind])
-        # Nothing is drawn for a share of 0: runs from before there was one repeat.
-        if self.a.crossed and self.rng.random() < self.a.crossed:
-            other = self.rng.choice(self.mentions[kind])
-            if len(one) > 1 and len(other) > 1:
-                return one[:self.rng.randint(1, len(one) - 1)] + other[self.rng.randint(1, len(other) - 1):]
-        return one
+        return self.rng.choice(self.mentions[kind])
 
-    def augment(self, words, tags):
-        a, rng = self.a, self.rng
-        if rng.random() < a.replace:
-            new_words, new_tags, done = [], [], 0
-            for i, j, kind in spans_of(tags):
-                new_words += words[done:i]
-                new_tags += tags[done:i]
-                mention = words[i:j]
-                if rng.random() < .5:
-                    other = self.mention(kind)
-                    shouted = "".join(mention).isupper() and len("".join(mention)) > 4
-                    mention = [w.upper() for w in other] if shouted else list(other)
-                new_words += mention
-                new_tags += ["B-" + kind] + ["I-" + kind] * (len(mention) - 1)
-                done = j
-            words, tags = new_words + words[done:], new_tags + tags[done:]
-        if rng.random() < a.unpunctuated:
-            kept = unpunctuated(words, tags)
-            if kept[0]:
-                words, tags = kept
-        elif rng.random() < .05 and len(words) > 3 and words[-1] == ".":
-            words, tags = words[:-1], tags[:-1]
-        return words, tags
-
-    def fill(self, slot):
+    def name(self, slot):
         """Words for a slot such as {PER}: a mention that looks like a name, or a part of one."""
         while True:
-            mention = self.rng.choice(self.mentions[{"FIRST": "PER", "LAST": "PER"}.get(slot, slot)])
+            mention = self.mention({"FIRST": "PER", "LAST": "PER"}.get(slot, slot))
             name = len(mention) <= 4 and all(w[0].isupper() and re.fullmatch(r"[\w.&'-]+", w) for w in mention)
             if slot in ("FIRST", "LAST"):
                 name = name and len(mention) == 2 and all(len(w) > 2 and w.isalpha() for w in mention)
@@ -103,40 +79,119 @@ class Segments:
             if name or self.rng.random() < .02:
                 return list(mention)
 
-    def everyday_sentence(self):
-        words, tags = [], []
-        for text, kind in self.rng.choice(self.everyday):
-            if kind and kind[0] == "{":
-                slot = kind[1:-1]
-                new, kind = self.fill(slot), {"FIRST": "PER", "LAST": "PER"}.get(slot, slot)
-            else:
-                slot, new = None, text.split()
-            if kind:
-                # A first name and a last name side by side are one person.
-                follows = kind == "PER" and slot == "LAST" and tags and tags[-1] == "B-PER"
-                tags += ["I-" + kind if follows else "B-" + kind] + ["I-" + kind] * (len(new) - 1)
-            else:
-                tags += ["O"] * len(new)
-            words += new
+    def word(self):
+        return self.rng.choice(self.rng.choice(self.plain))
+
+    def number(self):
+        return str(self.rng.randint(0, 10 ** self.rng.randint(1, 4)))
+
+    def handle(self):
+        rng = self.rng
+        parts = [re.sub(r"\W", "", w) for w in self.name(rng.choice(("PER", "PER", "FIRST", "ORG", "LOC")))]
+        if rng.random() < .2:
+            parts = [self.word(), self.word()]
+        handle = rng.choice(("", "", "_")).join(parts) + (self.number() if rng.random() < .3 else "")
+        return handle if rng.random() < .5 else handle.lower()
+
+    def hashtag(self):
+        rng = self.rng
+        parts = self.name(rng.choice(("PER", "ORG", "LOC", "LOC"))) if rng.random() < .6 else [
+            self.word() for _ in range(rng.randint(1, 3))]
+        parts = [re.sub(r"\W", "", w) for w in parts]
+        return "".join(map(capitalised, parts) if rng.random() < .5 else map(str.lower, parts))
+
+    def host(self):
+        rng = self.rng
+        return (re.sub(r"\W", "", rng.choice((self.word(), self.name("ORG")[0], self.name("LOC")[0]))).lower()
+                + rng.choice((".com", ".com", ".org", ".net", ".co.uk", ".de", ".io", ".example", ".gov", ".info")))
+
+    def url(self):
+        rng = self.rng
+        if rng.random() < .3:
+            return rng.choice(("http://t.co/", "https://t.co/", "http://bit.ly/")) + "".join(
+                rng.choice("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789") for _ in range(rng.randint(6, 10)))
+        path = "/".join(rng.choice((self.word(), self.handle(), self.number())) for _ in range(rng.randint(0, 3)))
+        return rng.choice(("http://", "https://", "https://www.", "www.", "http://www.")) + self.host() + (
+            "/" + path if path else "") + rng.choice(("", "", ".html", ".php?id=" + self.number()))
+
+    def email(self):
+        return self.rng.choice((self.handle().lower(), self.word(), ".".join(self.name("PER")).lower())) + "@" + self.host()
+
+    def file(self):
+        rng = self.rng
+        stem = rng.choice(("_", "-", "", ".")).join(rng.choice((self.word(), self.name("FIRST")[0], self.name("ORG")[0],
+                           self.number())) for _ in range(rng.randint(1, 3)))
+        folder = rng.choice(("", "", "", "/var/log/", "/home/" + self.handle().lower() + "/", "C:\\Users\\", "src/"))
+        return folder + stem + rng.choice((".pdf", ".docx", ".xlsx", ".txt", ".jpg", ".png", ".log", ".csv", ".py", ".zip"))
+
+    def invented(self, slot):
+        """A word for a slot that is no name: {HANDLE}, {HASHTAG}, {URL}, {EMAIL}, {FILE}, {NUMBER}; None for others."""
+        make = {"HANDLE": lambda: "@" + self.handle(), "HASHTAG": lambda: "#" + self.hashtag(), "URL": self.url,
+                "EMAIL": self.email, "FILE": self.file, "NUMBER": self.number}.get(slot)
+        return make and make()
+
+
+class Texts:
+    """The stream; `a` has the options of `train.py train`, tk is the tokenizer, rng the source of every choice."""
+
+    def __init__(self, a, tk, rng):
+        self.a, self.tk, self.rng = a, tk, rng
+        self.shares = {name: float(share) for name, share in (s.split("=") for s in a.shares.split(","))}
+        documents = {"conll": [[(*s, True) for s in article] for article in read_conll(a.conll)]}
+        for source in (read_gold(a.gold, "train"), read_extra(a.extra)):
+            documents.update(source)
+        documents = {name: d for name, d in documents.items() if self.shares.get(name)}
+        self.names = Names([d for name in documents for d in documents[name]], rng)
+        self.everyday = read_everyday(a.everyday) if a.everyday else []
+        self.sources = {name: self.endless(name, d) for name, d in documents.items()}
+        self.sources["everyday"] = self.forever(self.everyday_text)
+        self.sources["plain"] = self.forever(self.plain_text)
+        unknown = set(self.shares) - set(self.sources)
+        assert not unknown, f"--shares: no source {', '.join(sorted(unknown))}"
+
+    # ------------------------------------------------------------ one sentence
+
+    def replaced(self, words, tags):
+        """The sentence with half of its names replaced by others of their type."""
+        new_words, new_tags, done = [], [], 0
+        for i, j, kind in spans_of(tags):
+            new_words += words[done:i]
+            new_tags += tags[done:i]
+            mention = words[i:j]
+            if self.rng.random() < .5:
+                other = self.names.mention(kind)
+                shouted = "".join(mention).isupper() and len("".join(mention)) > 4
+                mention = [w.upper() for w in other] if shouted else list(other)
+            new_words += mention
+            new_tags += ["B-" + kind] + ["I-" + kind] * (len(mention) - 1)
+            done = j
+        return new_words + words[done:], new_tags + tags[done:]
+
+    def placeholders_filled(self, words):
+        """Tweebank's @USER12 and URL12 stand for all handles and addresses: half of them become such."""
+        return [self.names.invented("HANDLE" if m[1] else "URL") if (m := re.fullmatch(r"(@USER)\d+|URL\d+", w))
+                and self.rng.random() < .5 else w for w in words]
+
+    def inserted(self, words, tags):
+        """The sentence with a handle, hashtag, address or file name between two of its words (not within a name)."""
+        i = self.rng.choice([i for i in range(len(words) + 1) if i == len(words) or tags[i][0] != "I"])
+        word = self.names.invented(self.rng.choice(("HANDLE", "HANDLE", "HASHTAG", "URL", "EMAIL", "EMAIL", "FILE")))
+        return words[:i] + [word] + words[i:], tags[:i] + ["O"] + tags[i:]
+
+    def augment(self, words, tags):
+        a, rng = self.a, self.rng
+        if rng.random() < a.replace and "X" not in tags:
+            words, tags = self.replaced(words, tags)
+        words = self.placeholders_filled(words)
+        if rng.random() < a.inserted:
+            words, tags = self.inserted(words, tags)
+        if rng.random() < a.unpunctuated:
+            kept = unpunctuated(words, tags)
+            if kept[0]:
+                words, tags = kept
+        elif rng.random() < .05 and len(words) > 3 and words[-1] == ".":
+            words, tags = words[:-1], tags[:-1]
         return words, tags
-
-    def plain_text(self):
-        """A few ordinary words standing alone, written as a title or in capitals as often as not: no name."""
-        run = self.rng.choice(self.plain)
-        n = min(len(run), self.rng.choice((1, 1, 2, 2, 3, 4, 5)))
-        i = self.rng.randint(0, len(run) - n)
-        words = run[i:i + n]
-        way = self.rng.random()
-        words = ([capitalised(w) for w in words] if way < .35 else [capitalised(words[0])] + words[1:] if way < .6
-                 else [w.upper() for w in words] if way < .7 else words)
-        return self.encode(words, ["O"] * n, True, lambda w: w)
-
-    def everyday_text(self):
-        ids, allowed, change = [], [], self.casing()
-        for _ in range(self.rng.choice((1, 1, 1, 2, 3))):
-            new = self.encode(*self.everyday_sentence(), True, change)
-            ids, allowed = ids + new[0], allowed + new[1]
-        return ids, allowed
 
     def casing(self):
         r = self.rng.random()
@@ -151,59 +206,104 @@ class Segments:
         words, tags = self.augment(words, tags)
         return targets_of(self.tk, map(change, words), tags, misc)
 
+    # ------------------------------------------------------------ sources
+
     def limit(self):
         """Pieces in a window of joined sentences: mostly short, some as long as the model can read."""
         return self.rng.randint(*((self.a.window, 500) if self.rng.random() < .1 else (40, self.a.window)))
 
-    def epoch(self):
-        a, rng, segments = self.a, self.rng, []
-        for article in self.articles:
-            joined, limit, change = rng.random() < a.joined, self.limit(), self.casing()
-            ids, allowed = [], []
-            for words, tags in article:
-                new = self.encode(words, tags, True, change)
-                if ids and (not joined or len(ids) + len(new[0]) > limit):
-                    segments.append((ids, allowed, 1.))
-                    ids, allowed, limit, change = [], [], self.limit(), self.casing()
-                ids, allowed = ids + new[0], allowed + new[1]
-            segments.append((ids, allowed, 1.))
-        first = len(segments)
-        wanted = a.extra_share * sum(len(s[0]) for s in segments)
-        while self.extra and wanted > 0:
-            words, tags, corpus, misc = self.extra[self.next_extra % len(self.extra)]
-            self.next_extra += 1
-            new = self.encode(words, tags, misc, self.casing())
-            segments.append((*new, a.extra_weight))
-            wanted -= len(new[0])
-            if len(segments) > first + 1 and rng.random() < a.extra_joined and len(segments[-2][0]) < 100:
-                ids, allowed, weight = segments.pop()
-                segments[-1] = segments[-1][0] + ids, segments[-1][1] + allowed, weight
-        for share, text in (a.everyday_share if self.everyday else 0, self.everyday_text), (a.plain_share, self.plain_text):
-            wanted = share * sum(len(s[0]) for s in segments[:first])
+    def document_texts(self, document, joined):
+        """A document's texts: joined sentences as context for one another, or each sentence on its own."""
+        rng, limit, change, ids, allowed = self.rng, self.limit(), self.casing(), [], []
+        for words, tags, misc in document:
+            if not joined and rng.random() > self.a.keep_plain and not any(t[0] == "B" for t in tags):
+                continue
+            new = self.encode(words, tags, misc, change)
+            if ids and (not joined or len(ids) + len(new[0]) > limit):
+                yield ids, allowed
+                ids, allowed, limit, change = [], [], self.limit(), self.casing()
+            ids, allowed = ids + new[0], allowed + new[1]
+        yield ids, allowed
+
+    def endless(self, name, documents):
+        documents = list(documents)
+        if name not in CONTINUOUS:
+            documents = [[s] for d in documents for s in d]
+        while True:
+            self.rng.shuffle(documents)
+            for document in documents:
+                yield from self.document_texts(document, name in CONTINUOUS and self.rng.random() < self.a.joined)
+
+    def forever(self, make):
+        while True:
+            yield make()
+
+    def everyday_sentence(self):
+        words, tags = [], []
+        for text, kind in self.rng.choice(self.everyday):
+            slot = kind[1:-1] if kind and kind[0] == "{" else None
+            invented = slot and self.names.invented(slot)
+            if invented:
+                new, kind = [invented], None
+            elif slot:
+                new, kind = self.names.name(slot), {"FIRST": "PER", "LAST": "PER"}.get(slot, slot)
+            else:
+                new = text.split()
+            if kind:
+                # A first name and a last name side by side are one person.
+                follows = kind == "PER" and slot == "LAST" and tags and tags[-1] == "B-PER"
+                tags += ["I-" + kind if follows else "B-" + kind] + ["I-" + kind] * (len(new) - 1)
+            else:
+                tags += ["O"] * len(new)
+            words += new
+        return words, tags
+
+    def everyday_text(self):
+        ids, allowed, change = [], [], self.casing()
+        for _ in range(self.rng.choice((1, 1, 1, 2, 3))):
+            new = self.encode(*self.everyday_sentence(), True, change)
+            ids, allowed = ids + new[0], allowed + new[1]
+        return ids, allowed
+
+    def plain_text(self):
+        """Ordinary words alone, as a title or in capitals as often as not; or a mark, a number, an address: no name."""
+        rng = self.rng
+        if rng.random() < .3:
+            words = [rng.choice((self.names.number(), rng.choice(".-#*:?!@&+()\"'/|"), "...", "--",
+                                 self.names.invented(rng.choice(("HANDLE", "HASHTAG", "URL", "EMAIL", "FILE")))))
+                     for _ in range(rng.choice((1, 1, 2)))]
+            return targets_of(self.tk, words, ["O"] * len(words), True)
+        run = rng.choice(self.names.plain)
+        n = min(len(run), rng.choice((1, 1, 2, 2, 3, 4, 5)))
+        i = rng.randint(0, len(run) - n)
+        words, way = run[i:i + n], rng.random()
+        words = ([capitalised(w) for w in words] if way < .35 else [capitalised(words[0])] + words[1:] if way < .6
+                 else [w.upper() for w in words] if way < .7 else words)
+        return targets_of(self.tk, words, ["O"] * n, True)
+
+    # ------------------------------------------------------------ the stream
+
+    def round(self):
+        texts = []
+        for name, share in self.shares.items():
+            wanted = share * ROUND
             while wanted > 0:
-                segments.append((*text(), 1.))
-                wanted -= len(segments[-1][0])
-        return segments
+                ids, allowed = next(self.sources[name])
+                if ids:
+                    texts.append((ids[:510], allowed[:510]))
+                    wanted -= len(texts[-1][0])
+        self.rng.shuffle(texts)
+        return texts
 
     def batches(self):
         """Texts of about one length together; each batch at most `batch` tokens, padding included."""
         while True:
-            segments = [(i[:510], t[:510], w) for i, t, w in self.epoch() if i]
-            self.rng.shuffle(segments)
-            pool = 40 * self.a.batch
-            start = 0
-            while start < len(segments):
-                end, n = start, 0
-                while end < len(segments) and n < pool:
-                    n += len(segments[end][0]) + 2
-                    end += 1
-                chunk = sorted(segments[start:end], key=lambda s: len(s[0]))
-                start, ready, batch = end, [], []
-                for s in chunk:
-                    if batch and (len(s[0]) + 2) * (len(batch) + 1) > self.a.batch:
-                        ready.append(batch)
-                        batch = []
-                    batch.append(s)
-                ready.append(batch)
-                self.rng.shuffle(ready)
-                yield from ready
+            ready, batch = [], []
+            for text in sorted(self.round(), key=lambda t: len(t[0])):
+                if batch and (len(text[0]) + 2) * (len(batch) + 1) > self.a.batch:
+                    ready.append(batch)
+                    batch = []
+                batch.append(text)
+            ready.append(batch)
+            self.rng.shuffle(ready)
+            yield from ready

@@ -16,7 +16,7 @@ if [ -n "${CONLL:-}" ]; then
   awk 'NF == 0 { if (line != "") print line; line = ""; next }
     $1 != "-DOCSTART-" { line = line (line == "" ? "" : " ") $1 } END { if (line != "") print line }' "$CONLL"
 else
-  sed -n "s/^  ('[^']*', '\(.*\)')[,;]$/\1/p" sql/demo.sql
+  sed -n "s/^  ('.*', '\(.*\)')[,;]$/\1/p" sql/demo.sql
   grep -v '^#' models/everyday-check.txt | tr '[|]' '  '
 fi | sed "s/'/''/g; s/.*/INSERT INTO t(x) VALUES('&');/" >"$dir/inserts"
 

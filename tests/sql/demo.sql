@@ -3,4 +3,4 @@
 .read sql/demo.sql
 .output stdout
 .mode list
-SELECT count(*) > 3 FROM mails, ner(mails.body);
+SELECT count(*) > 3 FROM texts, ner(texts.body);
