@@ -157,12 +157,15 @@ static int entity_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value *
   struct ner_sql_table *table = ner_sql_table_of(cursor);
   struct ner_options options;
   int rc = ner_sql_pushdown_read(&c->pushdown, plan, rest, err);
-  if( rc == NER_OK ) rc = ner_sql_model(table->db, cursor->arg[1], &c->model, err);
   if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[2], cursor->arg[3], &options, err);
   c->many = (plan & NER_SQL_PLAN_IN) != 0;
+  /* NULL has no entities, whatever the model: none is opened for it. */
+  cursor->eof = !c->many && ner_sql_is_null(cursor->arg[0]);
+  if( rc != NER_OK || cursor->eof ) return rc;
+  rc = ner_sql_model(table->db, cursor->arg[1], &c->model, err);
   if( rc == NER_OK && c->many ) rc = entity_read_list(c, table->db, cursor->list, err);
   if( rc != NER_OK ) return rc;
-  cursor->eof = c->many ? c->n_values == 0 : ner_sql_is_null(cursor->arg[0]);
+  cursor->eof = c->many && c->n_values == 0;
   if( cursor->eof ) return NER_OK;
   if( !c->many ) rc = ner_sql_text(cursor->arg[0], "the text", &c->text, err);
   if( rc != NER_OK ) return rc;

@@ -398,6 +398,17 @@ static bool listed(const char *list, const char *label) {
   return false;
 }
 
+/* Whether the list names this type, or one of the model's labels of it in full. */
+static bool lists_type(const char *list, const struct ner_model *model, const char *type) {
+  bool found = listed(list, type);
+  for( int32_t i = 0; i < model->config.n_labels && !found; i++ ) {
+    const char *dash = strchr(model->label[i].name, '-');
+    found = strcmp(dash ? dash + 1 : model->label[i].name, type) == 0 &&
+            listed(list, model->label[i].name);
+  }
+  return found;
+}
+
 static void check_redacted(sqlite3_stmt *stmt, void *arg) {
   struct redact_rows *r = arg;
   struct answer wanted = {0};
@@ -408,7 +419,7 @@ static void check_redacted(sqlite3_stmt *stmt, void *arg) {
   }
   for( size_t i = 0; i < r->e->found.n; i++ ) {
     const struct ner_entity *e = &r->e->found.entity[i];
-    if( r->list && !listed(r->list, e->label) ) continue;
+    if( r->list && !lists_type(r->list, r->e->model, e->label) ) continue;
     if( e->start_byte > at ) put(&wanted, r->e->text + at, e->start_byte - at);
     put(&wanted, "[", 1);
     put(&wanted, e->label, strlen(e->label));
@@ -420,7 +431,8 @@ static void check_redacted(sqlite3_stmt *stmt, void *arg) {
   discard(&wanted);
 }
 
-/* What may be listed is what ner() calls a label: any other name would redact nothing. */
+/* What may be listed is what ner() calls a label, or the model's label in full: any other name
+** would redact nothing. */
 static void check_list(const struct ner_model *model, const char *list) {
   for( const char *at = list; at; ) {
     const char *comma = strchr(at, ',');
@@ -429,7 +441,8 @@ static void check_list(const struct ner_model *model, const char *list) {
     snprintf(name, sizeof name, "%.*s", comma ? (int)(comma - at) : (int)strlen(at), at);
     for( int32_t i = 0; i < model->config.n_labels && !known; i++ ) {
       const char *dash = strchr(model->label[i].name, '-');
-      known = listed(name, dash ? dash + 1 : model->label[i].name);
+      known = listed(name, dash ? dash + 1 : model->label[i].name) ||
+              listed(name, model->label[i].name);
     }
     check(known);
     at = comma ? comma + 1 : NULL;

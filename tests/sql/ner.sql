@@ -118,3 +118,5 @@ SELECT DISTINCT typeof(text), typeof(model), typeof(aggregation), typeof(thresho
 -- every aggregation; NULL is the default
 SELECT a.value, (SELECT group_concat(entity || ' ' || label) FROM ner('I live in Berlin .', NULL, a.value))
   FROM json_each('["first","simple","average","max","strict","FIRST",null]') a;
+-- NULL has no entities, whatever the model
+SELECT count(*) FROM ner(NULL, 'nosuch');
