@@ -40,6 +40,8 @@ struct loader {
   struct ner_err *err;
   float *scratch; /* [cap_scratch] one whole matrix, row-major f32 */
   size_t cap_scratch;
+  /* Bytes of "bert." when the file's names lack it, as those of an encoder without a head do. */
+  size_t skip;
   char prefix[64]; /* of the part being read: "bert.encoder.layer.3" */
 };
 
@@ -134,25 +136,7 @@ static int load_norm(struct loader *l, const char *part, const float **gain, con
 /* Packs l->scratch [n_out, n_in]; bias [padded n_out] is in a block already. */
 static int pack(struct loader *l, int32_t n_out, int32_t n_in, enum ner_precision precision,
                 const float *bias, struct ner_linear *out) {
-  size_t padded = ner_round_up((size_t)n_out, NER_PANEL);
-  void *packed = ner_model_block(l->model, ner_packed_bytes(precision, n_out, n_in), 1);
-  if( !packed ) return ner_fail_nomem(l->err);
-  memset(out, 0, sizeof *out);
-  out->n_out = n_out;
-  out->n_in = n_in;
-  out->precision = precision;
-  out->packed = packed;
-  out->bias = bias;
-  if( precision == NER_PRECISION_INT8 ) {
-    float *scale = ner_model_block(l->model, padded, sizeof *scale);
-    int32_t *sum = ner_model_block(l->model, padded, sizeof *sum);
-    if( !scale || !sum ) return ner_fail_nomem(l->err);
-    ner_pack_i8(l->scratch, n_out, n_in, packed, scale, sum);
-    out->scale = scale;
-    out->sum = sum;
-  } else
-    ner_pack_f32(l->scratch, n_out, n_in, packed);
-  return NER_OK;
+  return ner_model_pack(l->model, l->scratch, n_out, n_in, precision, bias, out, l->err);
 }
 
 static int load_linear(struct loader *l, const char *part, int32_t n_out, int32_t n_in,
@@ -195,7 +179,7 @@ static int load_layer(struct loader *l, int32_t i) {
   const enum ner_precision precision = l->model->precision;
   struct ner_layer *layer = &l->model->weights.layer[i];
   int rc;
-  snprintf(l->prefix, sizeof l->prefix, l->names->layer, i);
+  snprintf(l->prefix, sizeof l->prefix, l->names->layer + l->skip, i);
   if( (rc = load_qkv(l, &layer->qkv)) ||
       (rc = load_linear(l, l->names->out, c->hidden, c->hidden, precision, &layer->out)) ||
       (rc = load_norm(l, l->names->attn_norm, &layer->attn_norm_gain, &layer->attn_norm_bias)) ||
@@ -203,20 +187,6 @@ static int load_layer(struct loader *l, int32_t i) {
       (rc = load_linear(l, l->names->ffn2, c->hidden, c->ffn, precision, &layer->ffn2)) )
     return rc;
   return load_norm(l, l->names->ffn_norm, &layer->ffn_norm_gain, &layer->ffn_norm_bias);
-}
-
-/* row [n] → q [n] and its scale, w ≈ scale·q. */
-static float quantise_row(const float *row, int32_t n, int8_t *q) {
-  float largest = 0, scale;
-  for( int32_t i = 0; i < n; i++ )
-    if( fabsf(row[i]) > largest ) largest = fabsf(row[i]);
-  scale = largest / NER_I8_MAX;
-  for( int32_t i = 0; i < n; i++ ) {
-    float x = scale > 0 ? row[i] / scale : 0;
-    if( x != x ) x = 0; /* NaN weights: the file's fault, but no undefined conversion */
-    q[i] = (int8_t)lrintf(x > NER_I8_MAX ? NER_I8_MAX : x < -NER_I8_MAX ? -NER_I8_MAX : x);
-  }
-  return scale;
 }
 
 /* F64 gains nothing over F32 and takes twice the memory. */
@@ -254,7 +224,7 @@ static int load_word_embeddings(struct loader *l) {
   if( !q || !scale ) return ner_fail_nomem(l->err);
   for( size_t i = 0; i < rows; i++ ) {
     ner_tensor_to_f32(t, i * width, width, l->scratch);
-    scale[i] = quantise_row(l->scratch, c->hidden, q + i * width);
+    scale[i] = ner_quantise_embedding(l->scratch, c->hidden, q + i * width);
   }
   word->dtype = NER_DTYPE_I8;
   word->data = (const unsigned char *)q;
@@ -287,7 +257,7 @@ static int load_positions(struct loader *l) {
 static int load_embeddings(struct loader *l) {
   struct ner_weights *w = &l->model->weights;
   int rc;
-  snprintf(l->prefix, sizeof l->prefix, "%s", l->names->embeddings);
+  snprintf(l->prefix, sizeof l->prefix, "%s", l->names->embeddings + l->skip);
   if( (rc = load_word_embeddings(l)) || (rc = load_positions(l)) ) return rc;
   return load_norm(l, "LayerNorm", &w->norm_gain, &w->norm_bias);
 }
@@ -307,7 +277,7 @@ static int number_labels(struct loader *l) {
 static int check_no_more_layers(struct loader *l) {
   const struct ner_config *c = &l->model->config;
   char layer[64], name[160];
-  snprintf(layer, sizeof layer, l->names->layer, c->layers);
+  snprintf(layer, sizeof layer, l->names->layer + l->skip, c->layers);
   snprintf(name, sizeof name, "%s.%s.weight", layer, l->names->q);
   if( !ner_shards_find(&l->shards, name) ) return NER_OK;
   return ner_fail(l->err, NER_ERROR,
@@ -316,16 +286,30 @@ static int check_no_more_layers(struct loader *l) {
                   l->model->path, name, c->layers);
 }
 
+static bool weights_has(struct loader *l, const char *name) {
+  return ner_shards_find(&l->shards, name) != NULL;
+}
+
+/* An encoder saved by itself: no classifier, and often no "bert." before its names. */
+static void find_encoder(struct loader *l) {
+  const size_t skip = (size_t)(strchr(l->names->embeddings, '.') + 1 - l->names->embeddings);
+  char name[96];
+  snprintf(name, sizeof name, "%s.word_embeddings.weight", l->names->embeddings);
+  if( !weights_has(l, name) && weights_has(l, name + skip) ) l->skip = skip;
+}
+
 static int load_all(struct loader *l) {
   struct ner_config *c = &l->model->config;
   struct ner_weights *w = &l->model->weights;
   int rc;
+  if( l->model->head_optional ) find_encoder(l);
   if( (rc = number_labels(l)) || (rc = load_embeddings(l)) ) return rc;
   for( int32_t i = 0; i < c->layers; i++ )
     if( (rc = load_layer(l, i)) ) return rc;
   if( (rc = check_no_more_layers(l)) ) return rc;
   /* The classifier is small and its rounding goes straight into the scores. */
   l->prefix[0] = 0;
+  if( l->model->head_optional && !weights_has(l, "classifier.weight") ) return NER_OK;
   return load_linear(l, "classifier", c->n_labels, c->hidden, NER_PRECISION_F32, &w->classifier);
 }
 

@@ -53,6 +53,16 @@ int ner_model_new(const char *path, struct ner_model **out, struct ner_err *err)
 /* n * size bytes, 64-byte aligned, zeroed, owned by the model. NULL: no memory. */
 void *ner_model_block(struct ner_model *model, uint64_t n, size_t size);
 
+/* Weights [n_out, n_in] as kernels want them, in blocks of the model. bias [padded n_out] is in a
+** block already. */
+int ner_model_pack(struct ner_model *model, const float *w, int32_t n_out, int32_t n_in,
+                   enum ner_precision precision, const float *bias, struct ner_linear *out,
+                   struct ner_err *err);
+/* row [n] → q [n], w ≈ scale·q; returns the scale. */
+float ner_quantise_embedding(const float *row, int32_t n, int8_t *q);
+/* What follows from the rest: n_bytes, parameters. */
+void ner_model_finish(struct ner_model *model);
+
 /* Gives the model files [n] (an array from ner_alloc) to keep. */
 void ner_model_take_files(struct ner_model *model, struct ner_safetensors **file, size_t n);
 
@@ -98,6 +108,9 @@ int ner_weights_from_hf(const char *dir, const struct ner_cancel *cancel, struct
 /* Takes ownership of `file`, also on failure. */
 int ner_model_from_file(struct ner_safetensors *file, enum ner_precision precision,
                         struct ner_model **out, struct ner_err *err);
+/* A tokenizer of its own for `model`, equal to that of `from`. */
+int ner_model_copy_tokenizer(const struct ner_model *from, struct ner_model *model,
+                             struct ner_err *err);
 int ner_model_write(struct ner_model *model, const char *target, const struct ner_cancel *cancel,
                     struct ner_err *err);
 

@@ -100,6 +100,7 @@ struct ner_model {
   char *ignored_json;           /* names of tensors that were not used, an array; NULL: none */
   char *labels_json;            /* ["O","B-PER",...] */
   atomic_uint_fast64_t hash;    /* ner_model_hash() once it was computed, 0 before */
+  bool head_optional;           /* opened for training: weights.classifier may be empty */
   /* Owned storage (model.c). */
   struct ner_storage *storage;
 };

@@ -439,6 +439,24 @@ static int write_slot(void *arg, const struct slot *slot) {
   return NER_OK;
 }
 
+int ner_model_copy_tokenizer(const struct ner_model *from, struct ner_model *model,
+                             struct ner_err *err) {
+  const int32_t vocab_size = from->config.vocab_size;
+  char *json = ner_tokenizer_to_json(from->tokenizer), *pieces = NULL;
+  struct ner_vocab *vocab;
+  size_t n = 0;
+  int rc = NER_OK;
+  if( !json || ner_vocab_to_lines(ner_tokenizer_vocab(from->tokenizer), &pieces, &n) )
+    rc = ner_fail_nomem(err);
+  if( rc == NER_OK ) rc = ner_vocab_from_escaped(pieces, n, vocab_size, from->path, &vocab, err);
+  if( rc == NER_OK )
+    rc = ner_tokenizer_from_json(json, strlen(json), from->path, vocab, vocab_size,
+                                 &model->tokenizer, err);
+  NER_FREE(json);
+  NER_FREE(pieces);
+  return rc;
+}
+
 static int write_all(struct writing *w, struct ner_model *model, const char *target,
                      const struct ner_cancel *cancel, struct ner_err *err) {
   const char *const metadata[] = {"format",

@@ -12,27 +12,6 @@
 #include "model/file_type.h"
 #include "model/internal.h"
 
-static uint64_t linear_bytes(const struct ner_linear *w) {
-  uint64_t padded = ner_round_up((size_t)w->n_out, NER_PANEL);
-  return ner_packed_bytes(w->precision, w->n_out, w->n_in) +
-         padded * (w->precision == NER_PRECISION_INT8 ? 12 : 4);
-}
-
-/* What follows from the rest. */
-static void finish_model(struct ner_model *model) {
-  const struct ner_config *c = &model->config;
-  const struct ner_weights *w = &model->weights;
-  const uint64_t hidden = (uint64_t)c->hidden;
-  uint64_t n = (uint64_t)c->vocab_size * hidden * ner_dtype_bytes(w->word.dtype);
-  if( w->word.scale ) n += (uint64_t)c->vocab_size * 4;
-  n += ((uint64_t)c->max_positions + 2) * hidden * 4 + linear_bytes(&w->classifier);
-  for( int32_t i = 0; i < c->layers; i++ )
-    n += linear_bytes(&w->layer[i].qkv) + linear_bytes(&w->layer[i].out) +
-         linear_bytes(&w->layer[i].ffn1) + linear_bytes(&w->layer[i].ffn2) + 16 * hidden;
-  model->n_bytes = n;
-  model->parameters = ner_config_parameters(c);
-}
-
 static int open_read_config(const char *dir, struct ner_model *model, struct ner_err *err) {
   char *path = ner_file_join(dir, "config.json"), *text = NULL;
   size_t n;
@@ -47,13 +26,14 @@ static int open_read_config(const char *dir, struct ner_model *model, struct ner
   return rc;
 }
 
-static int open_directory(const char *dir, enum ner_precision precision,
+static int open_directory(const char *dir, enum ner_precision precision, bool head_optional,
                           const struct ner_cancel *cancel, struct ner_model **out,
                           struct ner_err *err) {
   struct ner_model *model;
   int rc = ner_model_new(dir, &model, err);
   if( rc ) return rc;
   model->precision = precision == NER_PRECISION_INT8 ? NER_PRECISION_INT8 : NER_PRECISION_F32;
+  model->head_optional = head_optional;
   if( (rc = open_read_config(dir, model, err)) || (rc = ner_tokenizer_from_hf(dir, model, err)) ||
       (rc = ner_weights_from_hf(dir, cancel, model, err)) )
     ner_model_free(model);
@@ -71,9 +51,8 @@ static int open_file(const char *path, enum ner_precision precision,
   return ner_model_from_file(file, precision, out, err);
 }
 
-int ner_model_open_cancellable(const char *path, enum ner_precision precision,
-                               const struct ner_cancel *cancel, struct ner_model **out,
-                               struct ner_err *err) {
+static int open_any(const char *path, enum ner_precision precision, bool head_optional,
+                    const struct ner_cancel *cancel, struct ner_model **out, struct ner_err *err) {
   int rc;
   *out = NULL;
   switch( ner_file_kind(path) ) {
@@ -82,11 +61,24 @@ int ner_model_open_cancellable(const char *path, enum ner_precision precision,
                     "'%s' does not exist; give a model directory, or a file that ner_convert "
                     "wrote",
                     path);
-  case NER_FILE_DIRECTORY: rc = open_directory(path, precision, cancel, out, err); break;
+  case NER_FILE_DIRECTORY:
+    rc = open_directory(path, precision, head_optional, cancel, out, err);
+    break;
   default: rc = open_file(path, precision, cancel, out, err); break;
   }
-  if( rc == NER_OK ) finish_model(*out);
+  if( rc == NER_OK ) ner_model_finish(*out);
   return rc;
+}
+
+int ner_model_open_cancellable(const char *path, enum ner_precision precision,
+                               const struct ner_cancel *cancel, struct ner_model **out,
+                               struct ner_err *err) {
+  return open_any(path, precision, false, cancel, out, err);
+}
+
+int ner_model_open_encoder(const char *path, const struct ner_cancel *cancel,
+                           struct ner_model **out, struct ner_err *err) {
+  return open_any(path, NER_PRECISION_FILE, true, cancel, out, err);
 }
 
 int ner_model_open(const char *path, enum ner_precision precision, struct ner_model **out,
@@ -106,7 +98,7 @@ int ner_model_open_bundled(struct ner_model **out, struct ner_err *err) {
                     "set NER_MODEL to its path, or build with -DNER_BUNDLED_PATH");
   rc = ner_safetensors_open_bytes(bytes, n_bytes, "(bundled)", &file, err);
   if( rc == NER_OK ) rc = ner_model_from_file(file, NER_PRECISION_FILE, out, err);
-  if( rc == NER_OK ) finish_model(*out);
+  if( rc == NER_OK ) ner_model_finish(*out);
   return rc;
 }
 

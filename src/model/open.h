@@ -15,6 +15,11 @@
 int ner_model_open_cancellable(const char *path, enum ner_precision precision,
                                const struct ner_cancel *cancel, struct ner_model **out,
                                struct ner_err *err);
+/* As the base of training: of a directory the classifier may be missing, and the name of the
+** architecture before the tensors' names. weights.classifier.packed is then NULL, and nothing but
+** training may use the model. */
+int ner_model_open_encoder(const char *path, const struct ner_cancel *cancel,
+                           struct ner_model **out, struct ner_err *err);
 int ner_convert_cancellable(const char *source, const char *target, enum ner_precision precision,
                             const struct ner_cancel *cancel, struct ner_err *err);
 
