@@ -53,84 +53,14 @@ static void query_clear(struct ner_sql_cursor *cursor) {
   ner_model_unref(c->model);
 }
 
-/* The first word after blanks and comments. */
-static const char *query_first_word(const char *sql) {
-  for( ;; ) {
-    sql += strspn(sql, " \t\n\f\r;");
-    if( sql[0] == '-' && sql[1] == '-' ) {
-      sql += strcspn(sql, "\n");
-    } else if( sql[0] == '/' && sql[1] == '*' ) {
-      const char *end = strstr(sql + 2, "*/");
-      if( !end ) return "";
-      sql = end + 2;
-    } else {
-      return sql;
-    }
-  }
-}
-
-static bool query_begins_with(const char *sql, const char *word) {
-  size_t n = strlen(word);
-  return !sqlite3_strnicmp(sql, word, (int)n) && !ner_ascii_alnum(sql[n]) && sql[n] != '_';
-}
-
-static int query_sqlite_failed(sqlite3 *db, const char *what, struct ner_err *err) {
-  int rc = sqlite3_errcode(db);
-  if( rc == SQLITE_NOMEM ) return ner_fail_nomem(err);
-  if( rc == SQLITE_INTERRUPT ) return ner_fail_interrupted(err);
-  return ner_fail(err, NER_ERROR, "ner_query(): %s: %s", what, sqlite3_errmsg(db));
-}
-
-/* A parameter would be NULL, and the query silently another. */
-static int query_refuse_parameters(sqlite3_stmt *statement, struct ner_err *err) {
-  char names[200] = "";
-  size_t used = 0;
-  int n = sqlite3_bind_parameter_count(statement);
-  for( int i = 1; i <= n && used + 4 < sizeof names; i++ ) {
-    const char *name = sqlite3_bind_parameter_name(statement, i);
-    ner_format(names + used, sizeof names - used, "%s%s", used ? ", " : "", name ? name : "?");
-    used += strlen(names + used);
-  }
-  if( n == 0 ) return NER_OK;
-  return ner_fail(err, NER_ERROR,
-                  "ner_query(): nothing can be bound to the parameters of the query (%s); put their"
-                  " values into its text, with format('... %%Q ...', value)",
-                  names);
-}
-
-static int query_prepare(struct query_cursor *c, sqlite3 *db, struct ner_err *err) {
-  const char *sql, *tail, *word;
-  int n_columns, rc = ner_sql_name(c->base.arg[0], "ner_query()'s SQL", &sql, err);
-  if( rc != NER_OK ) return rc;
-  word = query_first_word(sql);
-  if( !query_begins_with(word, "SELECT") && !query_begins_with(word, "WITH") &&
-      !query_begins_with(word, "VALUES") )
-    return ner_fail(err, NER_ERROR, "ner_query() takes a SELECT of a key and a text, not '%.60s'",
-                    word);
-  if( sqlite3_prepare_v2(db, word, -1, &c->statement, &tail) != SQLITE_OK )
-    return query_sqlite_failed(db, "the query cannot be run", err);
-  if( *query_first_word(tail) )
-    return ner_fail(err, NER_ERROR,
-                    "ner_query() takes one statement, but '%.60s' follows the first; leave it out",
-                    query_first_word(tail));
-  if( !sqlite3_stmt_readonly(c->statement) )
-    return ner_fail(err, NER_ERROR, "ner_query() takes a SELECT that only reads; '%.60s' writes",
-                    word);
-  n_columns = sqlite3_column_count(c->statement);
-  if( n_columns != 2 )
-    return ner_fail(err, NER_ERROR,
-                    "ner_query() takes a SELECT of two columns, a key and a text; this one has %d",
-                    n_columns);
-  return query_refuse_parameters(c->statement, err);
-}
-
 /* ner_sql_feed over the query. */
 static int query_feed(void *arg, sqlite3_value **key, sqlite3_value **text, struct ner_err *err) {
   struct query_cursor *c = arg;
   int rc = sqlite3_step(c->statement);
   if( rc == SQLITE_DONE ) return NER_OK;
   if( rc != SQLITE_ROW )
-    return query_sqlite_failed(sqlite3_db_handle(c->statement), "the query failed", err);
+    return ner_sql_select_failed(sqlite3_db_handle(c->statement), "ner_query()", "the query failed",
+                                 err);
   *key = sqlite3_value_dup(sqlite3_column_value(c->statement, 0));
   *text = sqlite3_value_dup(sqlite3_column_value(c->statement, 1));
   if( *key && *text ) return NER_OK;
@@ -152,8 +82,11 @@ static int query_start(struct ner_sql_cursor *cursor, int plan, sqlite3_value **
   struct query_cursor *c = (struct query_cursor *)cursor;
   sqlite3 *db = ner_sql_table_of(cursor)->db;
   struct ner_options options;
+  const char *sql;
   int rc = ner_sql_pushdown_read(&c->pushdown, plan, rest, err);
-  if( rc == NER_OK ) rc = query_prepare(c, db, err);
+  if( rc == NER_OK ) rc = ner_sql_name(cursor->arg[0], "ner_query()'s SQL", &sql, err);
+  if( rc == NER_OK )
+    rc = ner_sql_select(db, "ner_query()", sql, "a key and a text", &c->statement, err);
   if( rc == NER_OK ) rc = ner_sql_model(db, cursor->arg[1], &c->model, err);
   if( rc == NER_OK ) rc = ner_sql_options(cursor->arg[2], cursor->arg[3], &options, err);
   if( rc != NER_OK ) return rc;

@@ -38,6 +38,7 @@ int ner_sql_register_words(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_models(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_query(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_enrich(sqlite3 *db, struct ner_sql_cache *cache);
+int ner_sql_register_train(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_json(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_redact(sqlite3 *db, struct ner_sql_cache *cache);
 int ner_sql_register_html(sqlite3 *db, struct ner_sql_cache *cache);
@@ -108,6 +109,16 @@ int ner_sql_model(sqlite3 *db, sqlite3_value *value, struct ner_model **out, str
 int ner_sql_precision(sqlite3_value *value, enum ner_precision *out, struct ner_err *err);
 int ner_sql_options(sqlite3_value *aggregation, sqlite3_value *threshold, struct ner_options *out,
                     struct ner_err *err);
+
+/* ---- SQL text as an argument (sql/select.c) ---- */
+
+/* One SELECT, WITH or VALUES that only reads and has two columns; `columns` says which ("a key and
+** a text"), `function` who asks ("ner_query()"). *out is to be finalized, also after a failure. */
+int ner_sql_select(sqlite3 *db, const char *function, const char *sql, const char *columns,
+                   sqlite3_stmt **out, struct ner_err *err);
+/* What SQLite says about the latest call that failed. */
+int ner_sql_select_failed(sqlite3 *db, const char *function, const char *what,
+                          struct ner_err *err);
 
 /* ---- JSON (sql/json.c) ---- */
 
