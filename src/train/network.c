@@ -4,6 +4,7 @@
 #include "train/network_tape.h"
 
 #include <string.h>
+#include "train/random.h"
 
 /* ---- memory ---- */
 
@@ -54,8 +55,8 @@ static void network_carve_slot(char *base, uint64_t *used, const struct ner_conf
       network_carve(base, used, ner_tape_attention_floats(t->longest_tok, c->hidden / c->heads));
 }
 
-/* Everything of `net`, whose layout and tape's numbers are known; returns bytes. The arrays of structs
-** are there when base is. */
+/* Everything of `net`, whose layout and tape's numbers are known; returns bytes. The arrays of
+** structs are there when base is. */
 static uint64_t network_lay_out(struct ner_network *net, struct ner_network_tape *t, char *base) {
   const struct ner_config *c = &net->config.model;
   const uint64_t tok = (uint64_t)t->capacity_tok, hidden = tok * (uint64_t)t->ld_hidden;
@@ -266,34 +267,26 @@ void ner_tape_transpose(const struct ner_kernels *kernels, const float *x, int m
   }
 }
 
-/* splitmix64's mixing function. */
-static uint64_t network_mix(uint64_t x) {
-  x += 0x9E3779B97F4A7C15u;
-  x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-  return x ^ x >> 31;
-}
-
 /* One random number of 64 bits serves four numbers: a rate is good to 1/65536. */
 void ner_dropout_rows(const struct ner_dropout *dropout, int32_t layer, enum ner_dropout_site site,
                       uint64_t row, uint64_t step, float *x, int m, int n, int ld) {
   const uint32_t cut = (uint32_t)(dropout->rate * 65536 + 0.5f);
   const float scale = 65536.0f / (float)(65536 - cut);
-  const uint64_t key = network_mix(dropout->key ^ ((uint64_t)(layer + 1) * 4 + site));
+  const uint64_t key = ner_train_mix(dropout->key ^ ((uint64_t)(layer + 1) * 4 + site));
   if( dropout->rate <= 0 ) return;
   for( int i = 0; i < m; i++, row += step ) {
-    const uint64_t row_key = network_mix(key + row);
+    const uint64_t row_key = ner_train_mix(key + row);
     float *at = x + (size_t)i * (size_t)ld;
     int k = 0;
     for( ; k + 4 <= n; k += 4 ) {
-      const uint64_t bits = network_mix(row_key + (uint64_t)k);
+      const uint64_t bits = ner_train_mix(row_key + (uint64_t)k);
       at[k] *= (bits & 0xFFFF) >= cut ? scale : 0;
       at[k + 1] *= (bits >> 16 & 0xFFFF) >= cut ? scale : 0;
       at[k + 2] *= (bits >> 32 & 0xFFFF) >= cut ? scale : 0;
       at[k + 3] *= bits >> 48 >= cut ? scale : 0;
     }
     if( k < n ) {
-      uint64_t bits = network_mix(row_key + (uint64_t)k);
+      uint64_t bits = ner_train_mix(row_key + (uint64_t)k);
       for( ; k < n; k++, bits >>= 16 ) at[k] *= (bits & 0xFFFF) >= cut ? scale : 0;
     }
   }

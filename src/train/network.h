@@ -27,8 +27,8 @@ struct ner_train_batch {
   const int32_t *target;    /* [n_tok] label; -1: the token does not count */
 };
 
-/* rate 0: none. Whether a number is dropped is a function of the key, its layer and its place in the
-** batch. */
+/* rate 0: none. Whether a number is dropped is a function of the key, its layer and its place in
+** the batch. */
 struct ner_dropout {
   float rate;
   uint64_t key;
@@ -62,8 +62,8 @@ uint64_t ner_network_bytes(const struct ner_params_config *config, int32_t capac
 
 /* Makes the passes see the values; with first_trained those of trained tensors alone. */
 int ner_network_pack(struct ner_network *net, const struct ner_cancel *cancel, struct ner_err *err);
-/* The same for rows [begin, end) of one weight; begin is a multiple of NER_PANEL, and so is end unless it is
-** the last. */
+/* The same for rows [begin, end) of one weight; begin is a multiple of NER_PANEL, and so is end
+** unless it is the last. */
 void ner_network_pack_rows(struct ner_network *net, const struct ner_params_linear *linear,
                            int32_t begin, int32_t end);
 

@@ -1,9 +1,10 @@
 /*
 ** params.h - the parameters that training changes: one float vector, cut into tensors.
 **
-** Weights are plain row-major [n_out, n_in], as PyTorch has them: Q is not scaled, BERT's token type
-** stands apart from the positions. Of the word embeddings only the rows that the examples use are
-** here ("words" below are indices into those rows); what happens to the others is weight decay alone.
+** Weights are plain row-major [n_out, n_in], as PyTorch has them: Q is not scaled, BERT's token
+** type stands apart from the positions. Of the word embeddings only the rows that the examples use
+** are here ("words" below are indices into those rows); what happens to the others is weight decay
+** alone.
 **
 ** Tensors stand in the order of the network, embeddings first, each at a multiple of NER_PANEL
 ** floats. A vector that is a bias is zero up to there.
@@ -46,9 +47,9 @@ int ner_params_layout_new(const struct ner_params_config *config, struct ner_par
                           struct ner_err *err);
 void ner_params_layout_free(struct ner_params_layout *layout);
 
-/* Calls fn for each tensor of [rows, cols] at `at` in their order. decay: weight decay applies to it
-** (neither to biases nor to layer norms, as in the reference recipe). linear: the layer it is the
-** weight of, or NULL. */
+/* Calls fn for each tensor of [rows, cols] at `at` in their order. decay: weight decay applies to
+** it (neither to biases nor to layer norms, as in the reference recipe). linear: the layer it is
+** the weight of, or NULL. */
 typedef void (*ner_params_fn)(void *arg, size_t at, size_t rows, size_t cols, bool decay,
                               const struct ner_params_linear *linear);
 void ner_params_each(const struct ner_params_config *config, const struct ner_params_layout *layout,

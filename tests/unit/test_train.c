@@ -195,8 +195,8 @@ static void test_gradients_are_pytorch_s(void **state) {
   }
 }
 
-/* Along its own gradient, the loss changes by the gradient's length: tensor by tensor, with dropout,
-** whose choice is the same in all passes. */
+/* Along its own gradient, the loss changes by the gradient's length: tensor by tensor, with
+** dropout, whose choice is the same in all passes. */
 static void test_gradients_are_slopes(void **state) {
   (void)state;
   for( int m = 0; m < N_MODELS; m++ ) {
