@@ -51,7 +51,7 @@ static entry_function *const entry_infer[] = {
 static entry_function *const entry_direct[] = {
     ner_sql_register_load,   ner_sql_register_convert, ner_sql_register_threads,
     ner_sql_register_debug,  ner_sql_register_models,  ner_sql_register_query,
-    ner_sql_register_enrich,
+    ner_sql_register_enrich, ner_sql_register_train,
 };
 #define ENTRY_N_INFER  (int)(sizeof entry_infer / sizeof *entry_infer)
 #define ENTRY_N_DIRECT (int)(sizeof entry_direct / sizeof *entry_direct)

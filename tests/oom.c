@@ -229,6 +229,18 @@ static const struct step steps[] = {
      .undo = "SELECT ner_unload('other')"},
     {.name = "ner_convert", .sql = "SELECT ner_convert(?1, ?3, 'f32')"},
     {.name = "ner_convert to int8", .sql = "SELECT ner_convert(?1, ?3, 'int8')"},
+    {.name = "ner_train",
+     .sql = "SELECT epoch, step, steps, f1 IS NULL FROM ner_train('SELECT * FROM (VALUES(''Anna lives"
+            " in Rome'', ''[{\"start\":0,\"end\":4,\"label\":\"PER\"}]''), (NULL, 1), (''in Rome'',"
+            " ''[{\"start\":3,\"end\":7,\"label\":\"CITY\"}]''))', ?3,"
+            " '{\"epochs\":1,\"labels\":\"extend\",\"valid\":0.5}')"},
+    {.name = "ner_train of words",
+     .sql = "SELECT epoch, step, steps, f1 IS NULL FROM ner_train('VALUES(''[\"Anna\",\"lives\"]'',"
+            " ''[\"B-PER\",\"O\"]'')', ?3, '{\"epochs\":1,\"freeze\":1,\"precision\":\"int8\","
+            "\"base\":\"tiny\",\"valid\":\"VALUES(''in Rome'', ''[]'')\"}')",
+     .threads = 2},
+    {.name = "an error of ner_train",
+     .sql = "SELECT * FROM ner_train('SELECT 1, 2', ?3, '{\"epoch\":1}')"},
     {.name = "ner_enrich", .before = DOCS, .sql = ENRICH, .after = ENRICHED},
     {.name = "ner_enrich of a file",
      .before = "PRAGMA synchronous = OFF; " DOCS,

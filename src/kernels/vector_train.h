@@ -1,9 +1,9 @@
 /*
 ** vector_train.h - the kernels of training, written once for every vector unit.
 **
-** Included behind kernels/vector.h, over the same vector operations and v_sqrt. The equations stand in
-** kernels/training.c. The rules of vector.h hold: a row is worked on alone, and sums across a row run
-** in NER_PANEL lanes, so that all vector units give the same bits.
+** Included behind kernels/vector.h, over the same vector operations and v_sqrt. The equations stand
+** in kernels/training.c. The rules of vector.h hold: a row is worked on alone, and sums across a
+** row run in NER_PANEL lanes, so that all vector units give the same bits.
 */
 
 /* e^(-x²/2)/√(2π), the density of the normal distribution. */

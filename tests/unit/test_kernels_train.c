@@ -1,7 +1,8 @@
 /*
 ** test_kernels_train.c - the kernels of training at every level this machine has, against the
-** portable ones; and that all vector levels give the same bits. Arrays are of exactly the size that is
-** named, for a sanitizer to watch. Built with -DNER_EMULATE it tests the levels this machine lacks, too.
+** portable ones; and that all vector levels give the same bits. Arrays are of exactly the size that
+** is named, for a sanitizer to watch. Built with -DNER_EMULATE it tests the levels this machine
+** lacks, too.
 */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -49,6 +49,7 @@ static const struct {
     {"ner", -1, INFERS, true},           {"ner_tokens", -1, INFERS, true},
     {"ner_words", -1, INFERS, true},     {"ner_models", -1, DIRECTLY, false},
     {"ner_query", -1, DIRECTLY, false},  {"ner_enrich", -1, DIRECTLY, false},
+    {"ner_train", -1, DIRECTLY, false},
     {"ner_html", 1, INFERS, true},       {"ner_html", 2, INFERS, true},
     {"ner_json", 1, INFERS, true},       {"ner_json", 2, INFERS, true},
     {"ner_redact", 1, INFERS, true},     {"ner_redact", 2, INFERS, true},
@@ -118,6 +119,10 @@ static char *table_of(const char *name) {
   if( !strcmp(name, "ner_query") )
     return sqlite3_mprintf("ner_query('SELECT 1, ''Angela met Reuters''')");
   if( !strcmp(name, "ner_enrich") ) return sqlite3_mprintf("ner_enrich('secrets', 'body')");
+  if( !strcmp(name, "ner_train") )
+    return sqlite3_mprintf("ner_train('SELECT ''Angela'', ''[{\"start\":0,\"end\":6,"
+                           "\"label\":\"PER\"}]''', '%q', '{\"epochs\":1}')",
+                           canary);
   if( !strcmp(name, "ner_words") ) return sqlite3_mprintf("ner_words('[\"Angela\"]')");
   return sqlite3_mprintf("%s('Angela met Reuters in Berlin')", name);
 }
@@ -330,6 +335,7 @@ static void names_cannot_be_usurped(void **state) {
               {"ner_words", "words = '[]'"},
               {"ner_models", "1"},
               {"ner_query", "sql = 'SELECT 1, 2'"},
+              {"ner_train", "sql = 'SELECT 1, 2' AND target = 'x'"},
               {"ner_enrich", "\"table\" = 'secrets' AND \"column\" = 'body'"}};
   sqlite3 *db;
   load_models();
