@@ -35,7 +35,7 @@ LIB := $(BUILD)/ner.$(EXT)
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all deps demo test unit bench eval asan tsan valgrind oom fuzz fuzz-deps
+.PHONY: all deps demo test unit bench eval train asan tsan valgrind oom fuzz fuzz-deps
 .PHONY: lib amalgamation format install clean help
 all: $(LIB)
 
@@ -149,13 +149,23 @@ eval: deps
 	  $(if $(LOAD),-cmd "SELECT ner_load('evaluated', '$(LOAD)') IS NULL AS loaded" -cmd '.parameter set :model evaluated') \
 	  $(if $(MODEL),-cmd '.parameter set :model "$(MODEL)"') :memory: < sql/evaluate.sql
 
+## train    fine-tune on a CoNLL file: make train FILE=train.txt VALID=valid.txt [TARGET=file] [OPTIONS='{"epochs":3}']
+TARGET_FILE = $(or $(TARGET),$(BUILD)/trained.safetensors)
+train: deps
+	@test -n "$(FILE)" -a -n "$(VALID)" || { echo 'train: say make train FILE=train.txt VALID=valid.txt'; exit 1; }
+	@for f in "$(FILE)" "$(VALID)"; do test -r "$$f" || { echo "train: $$f cannot be read"; exit 1; }; done
+	@$(MAKE) --no-print-directory $(LIB)
+	@sqlite3 -bail -cmd '.load $(BUILD)/ner' -cmd '.parameter init' -cmd '.parameter set :file "$(FILE)"' \
+	  -cmd '.parameter set :valid "$(VALID)"' -cmd '.parameter set :target "$(TARGET_FILE)"' \
+	  $(if $(OPTIONS),-cmd ".parameter set :options '$(subst ",\",$(OPTIONS))'") :memory: < sql/train-conll.sql
+
 ## asan     every test under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 asan: deps
 	@$(MAKE) --no-print-directory unit BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS="-O2 -g" \
 	  PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
 
 ## tsan     the tests with threads under ThreadSanitizer
-TSAN_TESTS := test_pool test_session test_encoder test_pipeline test_registry test_query test_sql test_threads test_enrich_trouble
+TSAN_TESTS := test_train test_pool test_session test_encoder test_pipeline test_registry test_query test_sql test_threads test_enrich_trouble
 tsan: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS="-O1 -g" \
 	  $(TSAN_TESTS:%=$(BUILD)-tsan/tests/%)

@@ -156,8 +156,9 @@ int ner_network_new(const struct ner_params_config *config, int32_t capacity_tok
     ner_network_free(net);
     return rc;
   }
-  memset(t->memory, 0, (size_t)n_bytes);
   network_lay_out(net, t, t->memory);
+  /* What stands behind biases up to whole panels is read. Everything else is written first. */
+  memset(net->value, 0, net->layout.n * sizeof *net->value);
   *out = net;
   return NER_OK;
 }

@@ -105,8 +105,9 @@ static void params_unscale_queries(const struct ner_config *c, const struct ner_
   for( size_t i = 0; i < hidden; i++ ) value[qkv->bias + i] *= scale;
 }
 
-void ner_params_load(const struct ner_model *model, const struct ner_params_config *config,
-                     const struct ner_params_layout *layout, const int32_t *word, float *value) {
+bool ner_params_load(const struct ner_model *model, const struct ner_params_config *config,
+                     const struct ner_params_layout *layout, const int32_t *word, float *value,
+                     const struct ner_cancel *cancel) {
   const struct ner_config *c = &config->model;
   const struct ner_weights *w = &model->weights;
   const size_t hidden = (size_t)c->hidden;
@@ -118,6 +119,7 @@ void ner_params_load(const struct ner_model *model, const struct ner_params_conf
   for( int32_t i = 0; i < c->layers; i++ ) {
     const struct ner_params_layer *to = &layout->layer[i];
     const struct ner_layer *from = &w->layer[i];
+    if( ner_cancelled(cancel) ) return false;
     params_load_linear(&from->qkv, &to->qkv, value);
     params_unscale_queries(c, &to->qkv, value);
     params_load_linear(&from->out, &to->out, value);
@@ -128,4 +130,5 @@ void ner_params_load(const struct ner_model *model, const struct ner_params_conf
     params_load_vector(from->ffn_norm_gain, hidden, to->ffn_gain, value);
     params_load_vector(from->ffn_norm_bias, hidden, to->ffn_bias, value);
   }
+  return true;
 }

@@ -160,7 +160,8 @@ static void open_fingerprint(struct ner_trainer *t) {
 
 /* ---- the whole ---- */
 
-static int open_memory(struct ner_trainer *t, struct ner_err *err) {
+static int open_memory(struct ner_trainer *t, const struct ner_cancel *cancel,
+                       struct ner_err *err) {
   struct ner_params_config config;
   const int32_t capacity = open_capacity(t);
   int rc;
@@ -184,9 +185,9 @@ static int open_memory(struct ner_trainer *t, struct ner_err *err) {
   if( !t->seq_begin || !t->batch_word || !t->batch_target || !t->predicted || !t->order ||
       (t->has_valid && !t->best) )
     return ner_fail_nomem(err);
-  ner_params_load(t->base, &config, &t->net->layout, t->word, t->net->value);
-  if( (rc = open_classifier(t, err)) ) return rc;
-  return NER_OK;
+  if( !ner_params_load(t->base, &config, &t->net->layout, t->word, t->net->value, cancel) )
+    return ner_fail_interrupted(err);
+  return open_classifier(t, err);
 }
 
 static void open_look_at_valid(struct ner_trainer *t) {
@@ -210,7 +211,7 @@ static int open_all(struct ner_trainer *t, const struct ner_cancel *cancel, stru
       (rc = ner_trainer_scores_new(t, err)) || (rc = open_words(t, err)) )
     return rc;
   open_look_at_valid(t);
-  if( (rc = open_memory(t, err)) || (rc = ner_network_pack(t->net, cancel, err)) ) return rc;
+  if( (rc = open_memory(t, cancel, err)) || (rc = ner_network_pack(t->net, cancel, err)) ) return rc;
   open_fingerprint(t);
   if( t->options.extend ) {
     if( (rc = ner_trainer_label_by_base(t, cancel, err)) ) return rc;

@@ -45,6 +45,19 @@ LD_PRELOAD="${PRELOAD:-}" ${SQLITE:-sqlite3} -batch -bail -cmd ".load $build/ner
 grep -Eq '^overall +[0-9.]+ +[0-9.]+ +[0-9.]+ +5 ' "$tmp/out" || { echo "evaluate.sql: overall"; cat "$tmp/out"; failed=1; }
 grep -Eq '^[0-9.]+ +[0-9.]+ +3 +10 +1 *$' "$tmp/out" || { echo "evaluate.sql: words"; cat "$tmp/out"; failed=1; }
 
+# Training: by hand and on, a new type, a CoNLL file.
+run train-correct.sql
+has train-correct.sql 'corrected'
+grep -Eq '^corrected +[0-9]+ +[0-9]+ +[0-9]+ *$' "$tmp/out" || { echo "train-correct.sql: no comparison"; cat "$tmp/out"; failed=1; }
+run train-new-type.sql
+has train-new-type.sql '100' 'Angela Merkel|PER' 'Bison Kettle|PRODUCT' 'Paris|LOC'
+LD_PRELOAD="${PRELOAD:-}" ${SQLITE:-sqlite3} -batch -bail -cmd ".load $build/ner" -cmd '.parameter init' \
+  -cmd ".parameter set :file tests/data/small.conll" -cmd ".parameter set :valid tests/data/small.conll" \
+  -cmd ".parameter set :target $tmp/trained" -cmd ".parameter set :options '{\"epochs\":2,\"freeze\":5}'" :memory: \
+  <sql/train-conll.sql >"$tmp/out" 2>&1 || { cat "$tmp/out"; failed=1; }
+grep -Eq '^2\|.*"support":' "$tmp/out" && [ -s "$tmp/trained" ] || { echo "train-conll.sql:"; cat "$tmp/out"; failed=1; }
+rm -f "$build/corrected.safetensors" "$build/products.safetensors"
+
 # From Python, where there is one that loads extensions.
 python=/usr/bin/python3
 if [ -z "${PRELOAD:-}" ] && $python -c 'import sqlite3; sqlite3.connect(":memory:").enable_load_extension(True)' 2>/dev/null; then

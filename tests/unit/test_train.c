@@ -70,7 +70,7 @@ static struct fixture open_fixture(const char *name, int32_t freeze) {
   assert_int_equal(ner_network_new(&config, 256, &f.net, &err), NER_OK);
   row = malloc((size_t)config.n_words * sizeof *row);
   for( int32_t i = 0; i < config.n_words; i++ ) row[i] = i;
-  ner_params_load(f.model, &config, &f.net->layout, row, f.net->value);
+  assert_true(ner_params_load(f.model, &config, &f.net->layout, row, f.net->value, NULL));
   ner_linear_widen(&f.model->weights.classifier, f.net->value + f.net->layout.classifier.weight);
   memcpy(f.net->value + f.net->layout.classifier.bias, f.model->weights.classifier.bias,
          (size_t)config.model.n_labels * sizeof(float));
