@@ -467,6 +467,10 @@ static int train_examples(struct train_cursor *c, sqlite3 *db, const struct ner_
   int rc = ner_sql_name(c->base.arg[0], "ner_train()'s SQL", &sql, err);
   if( max_tok > o->batch_tokens ) max_tok = o->batch_tokens;
   ner_examples_init(&c->examples, base, max_tok);
+  if( rc == NER_OK && max_tok <= ner_template_tok(ner_tokenizer_template(base->tokenizer)) )
+    rc = ner_fail(err, NER_ERROR,
+                  "ner_train(): batch_tokens is %d, which leaves no room for a text; give more",
+                  o->batch_tokens);
   if( rc == NER_OK )
     rc = ner_sql_select(db, "ner_train()", sql, "a text and its entities", &c->statement, err);
   if( rc == NER_OK ) rc = train_read_rows(c, db, cancel, err);

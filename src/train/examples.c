@@ -7,6 +7,7 @@
 #include "train/examples.h"
 
 #include <string.h>
+#include "base/hash.h"
 
 enum { EXAMPLES_TYPE_BYTES = 200 };
 
@@ -72,16 +73,10 @@ static int32_t examples_type(struct ner_examples *ex, const char *name, size_t n
 
 /* ---- sequences ---- */
 
-/* FNV-1a, which need not be secret: two texts with one hash only share a side of the split. */
-static uint64_t examples_hash(uint64_t hash, const void *bytes, size_t n) {
-  for( size_t i = 0; i < n; i++ )
-    hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001B3u;
-  return hash;
-}
-
 static int examples_add_window(struct ner_examples *ex, const struct ner_tokens *tokens,
                                const int32_t *tag, const struct ner_window *w) {
-  const int32_t n = (int32_t)(w->end - w->begin) + 2;
+  const struct ner_template *around = ner_tokenizer_template(ex->model->tokenizer);
+  const int32_t n_window = (int32_t)(w->end - w->begin), n = n_window + ner_template_tok(around);
   struct ner_train_sequence *s;
   if( ner_grow((void **)&ex->id, &ex->cap_id, ex->n_tok + (size_t)n, sizeof *ex->id) ||
       ner_grow((void **)&ex->target, &ex->cap_target, ex->n_tok + (size_t)n, sizeof *ex->target) ||
@@ -89,13 +84,15 @@ static int examples_add_window(struct ner_examples *ex, const struct ner_tokens 
                sizeof *ex->sequence) )
     return NER_NOMEM;
   s = &ex->sequence[ex->n_sequences++];
-  *s = (struct ner_train_sequence){ex->n_tok, n, (int32_t)(w->keep_begin - w->begin) + 1,
-                                   (int32_t)(w->keep_end - w->begin) + 1};
+  *s = (struct ner_train_sequence){ex->n_tok, n,
+                                   (int32_t)(w->keep_begin - w->begin) + around->n_before,
+                                   (int32_t)(w->keep_end - w->begin) + around->n_before};
   for( int32_t i = 0; i < n; i++ ) {
-    const size_t t = w->begin + (size_t)i - 1;
-    ex->id[s->begin + (size_t)i] = i == 0       ? ner_tokenizer_cls(ex->model->tokenizer)
-                                   : i == n - 1 ? ner_tokenizer_sep(ex->model->tokenizer)
-                                                : tokens->token[t].id;
+    const int32_t k = i - around->n_before; /* of the window */
+    const size_t t = w->begin + (size_t)k;
+    ex->id[s->begin + (size_t)i] = k < 0          ? around->before[i]
+                                   : k < n_window ? tokens->token[t].id
+                                                  : around->after[k - n_window];
     ex->target[s->begin + (size_t)i] = i >= s->keep_begin && i < s->keep_end ? tag[t] : -1;
   }
   ex->n_tok += (size_t)n;
@@ -109,8 +106,11 @@ static int examples_add(struct ner_examples *ex, const struct ner_tokens *tokens
   size_t n = 0, cap = 0;
   struct ner_train_example example = {
       .first = ex->n_sequences, .text = text, .row = ex->row, .valid = ex->all_valid};
-  int rc = ner_windows_plan(tokens, (uint32_t)ex->max_tok - 2, &window, &n, &cap);
-  example.labels = examples_hash(0xCBF29CE484222325u, tag, tokens->n * sizeof *tag);
+  int rc = ner_windows_plan(
+      tokens,
+      (uint32_t)(ex->max_tok - ner_template_tok(ner_tokenizer_template(ex->model->tokenizer))),
+      &window, &n, &cap);
+  example.labels = ner_hash(0, tag, tokens->n * sizeof *tag);
   for( size_t i = 0; i < n && rc == NER_OK; i++ )
     rc = examples_add_window(ex, tokens, tag, &window[i]);
   NER_FREE(window);
@@ -239,8 +239,7 @@ int ner_examples_add_text(struct ner_examples *ex, const char *utf8, size_t n_by
     for( size_t t = 0; t < tokens.n && rc == NER_OK; t++ )
       tag[t] = t > 0 && tokens.token[t].word == tokens.token[t - 1].word ? -1 : 0;
     for( size_t i = 0; i < n && rc == NER_OK; i++ ) examples_tag_span(ex, &tokens, &spans[i], tag);
-    if( rc == NER_OK )
-      rc = examples_add(ex, &tokens, tag, examples_hash(0xCBF29CE484222325u, utf8, n_bytes), err);
+    if( rc == NER_OK ) rc = examples_add(ex, &tokens, tag, ner_hash(0, utf8, n_bytes), err);
   }
   NER_FREE(spans);
   NER_FREE(tag);
@@ -288,7 +287,7 @@ int ner_examples_add_words(struct ner_examples *ex, const struct ner_slice *word
   struct ner_tokens tokens = {0};
   int32_t *tags = NULL, last = -1;
   size_t cap = 0;
-  uint64_t hash = 0xCBF29CE484222325u;
+  uint64_t hash = 0;
   int rc = NER_OK;
   for( size_t w = 0; w < n_words && rc == NER_OK; w++ ) {
     size_t first = tokens.n;
@@ -305,7 +304,7 @@ int ner_examples_add_words(struct ner_examples *ex, const struct ner_slice *word
       tokens.token[t].end_byte = (uint32_t)w * 2 + 1;
       tags[t] = t == first ? value : -1;
     }
-    hash = examples_hash(examples_hash(hash, word[w].utf8, word[w].n_bytes), "", 1);
+    hash = ner_hash(hash, word[w].utf8, word[w].n_bytes);
   }
   if( rc == NER_OK && tokens.n == 0 )
     ner_examples_odd(ex, NER_ODD_NO_WORDS);

@@ -44,7 +44,7 @@ enum ner_train_oddity {
 };
 
 struct ner_train_sequence {
-  size_t begin;                 /* of its tokens in id and target; [CLS] and [SEP] in place */
+  size_t begin;                 /* of its tokens in id and target, the template's in place */
   int32_t n_tok;                /* tokens */
   int32_t keep_begin, keep_end; /* the part that counts, counted from begin */
 };
@@ -58,7 +58,7 @@ struct ner_train_example {
 
 struct ner_examples {
   const struct ner_model *model; /* borrowed */
-  int32_t max_tok;               /* of a sequence, [CLS] and [SEP] included */
+  int32_t max_tok;               /* of a sequence, the template's included */
   int32_t *id, *target;          /* [n_tok] of the vocabulary; label, -1: does not count */
   size_t n_tok, cap_id, cap_target;
   struct ner_train_sequence *sequence;

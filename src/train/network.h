@@ -19,7 +19,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Texts laid end to end, [CLS] and [SEP] in place, as in engine/encoder.h. */
+/* Texts laid end to end with the tokens of the template, as in engine/encoder.h. */
 struct ner_train_batch {
   int32_t n_tok, n_seq;
   const int32_t *seq_begin; /* [n_seq + 1] */

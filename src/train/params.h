@@ -55,8 +55,8 @@ typedef void (*ner_params_fn)(void *arg, size_t at, size_t rows, size_t cols, bo
 void ner_params_each(const struct ner_params_config *config, const struct ner_params_layout *layout,
                      ner_params_fn fn, void *arg);
 
-/* Fills all but the classifier from `model`: word [n_words] are its ids of the rows. false: `cancel`
-** said to end. */
+/* Fills all but the classifier from `model`: word [n_words] are its ids of the rows. false:
+** `cancel` said to end. */
 bool ner_params_load(const struct ner_model *model, const struct ner_params_config *config,
                      const struct ner_params_layout *layout, const int32_t *word, float *value,
                      const struct ner_cancel *cancel);

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "base/file.h"
+#include "base/hash.h"
 #include "model/dense.h"
 #include "train/random.h"
 
@@ -131,30 +131,19 @@ static int open_classifier(struct ner_trainer *t, struct ner_err *err) {
 
 /* ---- what a checkpoint belongs to ---- */
 
-static uint64_t open_hash(uint64_t hash, const void *bytes, size_t n) {
-  const unsigned char *at = bytes;
-  for( ; n >= 8; n -= 8, at += 8 ) {
-    uint64_t word;
-    memcpy(&word, at, 8);
-    hash = ner_train_mix(hash ^ word);
-  }
-  for( ; n > 0; n--, at++ ) hash = ner_train_mix(hash ^ *at);
-  return hash;
-}
-
 static void open_fingerprint(struct ner_trainer *t) {
   const struct ner_train_options *o = &t->options;
   const double numbers[] = {o->epochs,       o->learning_rate,     o->batch_tokens, o->warmup,
                             o->weight_decay, o->dropout,           o->freeze,       o->patience,
                             o->extend,       (double)t->ex.max_tok};
-  uint64_t hash = open_hash(o->seed, numbers, sizeof numbers);
-  hash = open_hash(hash, t->net->value, t->net->layout.n * sizeof *t->net->value);
-  hash = open_hash(hash, t->ex.id, t->ex.n_tok * sizeof *t->ex.id);
-  hash = open_hash(hash, t->ex.target, t->ex.n_tok * sizeof *t->ex.target);
+  uint64_t hash = ner_hash(o->seed, numbers, sizeof numbers);
+  hash = ner_hash(hash, t->net->value, t->net->layout.n * sizeof *t->net->value);
+  hash = ner_hash(hash, t->ex.id, t->ex.n_tok * sizeof *t->ex.id);
+  hash = ner_hash(hash, t->ex.target, t->ex.n_tok * sizeof *t->ex.target);
   for( size_t i = 0; i < t->ex.n_labels; i++ )
-    hash = open_hash(hash, t->ex.label[i], strlen(t->ex.label[i]) + 1);
+    hash = ner_hash(hash, t->ex.label[i], strlen(t->ex.label[i]) + 1);
   for( size_t e = 0; e < t->ex.n_examples; e++ )
-    hash = open_hash(hash, &t->ex.example[e].valid, sizeof t->ex.example[e].valid);
+    hash = ner_hash(hash, &t->ex.example[e].valid, sizeof t->ex.example[e].valid);
   t->fingerprint = hash;
 }
 
@@ -211,7 +200,8 @@ static int open_all(struct ner_trainer *t, const struct ner_cancel *cancel, stru
       (rc = ner_trainer_scores_new(t, err)) || (rc = open_words(t, err)) )
     return rc;
   open_look_at_valid(t);
-  if( (rc = open_memory(t, cancel, err)) || (rc = ner_network_pack(t->net, cancel, err)) ) return rc;
+  if( (rc = open_memory(t, cancel, err)) || (rc = ner_network_pack(t->net, cancel, err)) )
+    return rc;
   open_fingerprint(t);
   if( t->options.extend ) {
     if( (rc = ner_trainer_label_by_base(t, cancel, err)) ) return rc;

@@ -128,7 +128,7 @@ static int write_read(struct ner_safetensors *file, const char *name, void *out,
                     ner_safetensors_name(file));
   if( (rc = ner_safetensors_read(file, tensor, err)) ) return rc;
   memcpy(out, tensor->data, n_bytes);
-  ner_safetensors_forget(file, tensor);
+  ner_safetensors_discard(file, tensor);
   return NER_OK;
 }
 
@@ -158,7 +158,7 @@ int ner_trainer_load(struct ner_trainer *t, const struct ner_cancel *cancel, boo
     else
       rc = write_read(file, "best", t->best + first, n_bytes, err);
   }
-  if( rc == NER_OK ) rc = ner_safetensors_settle(file, err);
+  if( rc == NER_OK ) rc = ner_safetensors_finalize(file, err);
   ner_safetensors_close(file);
   if( rc ) return rc;
   t->done = state.done;

@@ -56,9 +56,8 @@ static int stop_it(void *left) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
-  static const char call[] =
-      "SELECT epoch, step, steps, precision, recall, f1, note FROM"
-      " ner_train('SELECT text, entities FROM given', ?1, ?2)";
+  static const char call[] = "SELECT epoch, step, steps, precision, recall, f1, note FROM"
+                             " ner_train('SELECT text, entities FROM given', ?1, ?2)";
   struct fuzz_bytes in = {bytes, n_bytes};
   struct fuzz_bytes text = fuzz_until(&in, 0xFF), entities = fuzz_until(&in, 0xFF);
   struct fuzz_bytes options = fuzz_until(&in, 0xFF);
@@ -71,8 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
   give("DELETE FROM given", text, entities);
   give("INSERT INTO given VALUES(?1, ?2)", text, entities);
   if( beside & 1 )
-    give("INSERT INTO given VALUES('Anna in Rome', '[{\"start\":8,\"end\":12,\"label\":\"CITY\"}]')",
-         text, entities);
+    give(
+        "INSERT INTO given VALUES('Anna in Rome', '[{\"start\":8,\"end\":12,\"label\":\"CITY\"}]')",
+        text, entities);
   if( beside & 2 ) give("INSERT INTO given VALUES(?1, '[]')", text, entities);
   sqlite3_progress_handler(db, 100, stop_it, &left);
   check(sqlite3_prepare_v2(db, call, -1, &statement, NULL) == SQLITE_OK);
