@@ -485,3 +485,7 @@ int ner_json_append(char **list, const char *s, struct ner_err *err) {
   memcpy(longer + n, "]", 2);
   return NER_OK;
 }
+
+bool ner_json_key_is(const struct ner_json_item *item, const char *key) {
+  return item->key && item->n_key == strlen(key) && memcmp(item->key, key, item->n_key) == 0;
+}

@@ -67,6 +67,9 @@ int ner_json_bool(struct ner_json *json, const char *path, bool *out, struct ner
 /* *out is a fresh string (NER_FREE) or NULL when missing or null. */
 int ner_json_string(struct ner_json *json, const char *path, char **out, struct ner_err *err);
 
+/* Whether the item is an object's member with this key. */
+bool ner_json_key_is(const struct ner_json_item *item, const char *key);
+
 /* Called for each member; item is valid during the call. A code other than NER_OK
 ** ends the walk and is returned. */
 typedef int (*ner_json_fn)(void *arg, const struct ner_json_item *item, struct ner_err *err);

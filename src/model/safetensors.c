@@ -127,27 +127,23 @@ static bool safetensors_numbers(const char *s, size_t n, uint64_t *out, int max,
   }
 }
 
-static bool safetensors_key_is(const struct ner_json_item *item, const char *key) {
-  return item->key && item->n_key == strlen(key) && memcmp(item->key, key, item->n_key) == 0;
-}
-
 static int safetensors_on_field(void *arg, const struct ner_json_item *item, struct ner_err *err) {
   struct safetensors_parse *p = arg;
-  if( safetensors_key_is(item, "dtype") ) {
+  if( ner_json_key_is(item, "dtype") ) {
     if( p->seen_dtype || item->type != NER_JSON_STRING )
       return safetensors_bad_tensor(p, err, "dtype is not one string");
     for( size_t i = 0; i < N_SAFETENSORS_DTYPES; i++ )
       if( strcmp(item->string, safetensors_dtypes[i].name) == 0 ) p->dtype = &safetensors_dtypes[i];
     if( !p->dtype ) return safetensors_bad_tensor(p, err, "dtype is unknown");
     p->seen_dtype = true;
-  } else if( safetensors_key_is(item, "shape") ) {
+  } else if( ner_json_key_is(item, "shape") ) {
     if( p->seen_shape || item->type != NER_JSON_ARRAY ||
         !safetensors_numbers(item->string, item->n_string, p->now.tensor.shape, NER_TENSOR_RANK,
                              &p->now.tensor.rank) )
       return safetensors_bad_tensor(p, err,
                                     "shape is not one array of at most 8 unsigned integers");
     p->seen_shape = true;
-  } else if( safetensors_key_is(item, "data_offsets") ) {
+  } else if( ner_json_key_is(item, "data_offsets") ) {
     uint64_t offset[2];
     int n;
     if( p->seen_offsets || item->type != NER_JSON_ARRAY ||
@@ -225,7 +221,7 @@ static int safetensors_on_metadata(void *arg, const struct ner_json_item *item,
 
 static int safetensors_on_entry(void *arg, const struct ner_json_item *item, struct ner_err *err) {
   struct safetensors_parse *p = arg;
-  if( !safetensors_key_is(item, "__metadata__") ) return safetensors_add_tensor(p, item, err);
+  if( !ner_json_key_is(item, "__metadata__") ) return safetensors_add_tensor(p, item, err);
   if( p->seen_metadata || item->type != NER_JSON_OBJECT )
     return ner_fail(err, NER_ERROR, "%s: __metadata__ is not one object" NER_FETCH_AGAIN,
                     p->file->name);
