@@ -8,7 +8,7 @@
 **   __metadata__             format "sqlite-ner", version "3", precision "f32" | "int8"
 **   config                   U8 [n]  JSON, see config.c
 **   vocabulary               U8 [n]  a piece a line, with "\\", "\n" and "\r" for what would end it
-**   tokenizer                U8 [n]  JSON, see tokenizer_json.c
+**   tokenizer                U8 [n]  JSON, see tokenizer_stored.c
 **   embeddings.word          F32, F16 or BF16 [vocab, hidden]; int8: I8, with
 **   embeddings.word.scale    F32 [vocab]
 **   embeddings.position      F32 [max_positions, hidden], BERT's token type 0 added

@@ -34,6 +34,16 @@ struct ner_json_token {
 int ner_token_from_json(struct ner_json *json, const struct ner_json_item *item, const char *what,
                         struct ner_json_token *out, struct ner_err *err);
 
+/* Names of kinds in JSON. */
+const char *ner_normalizer_name(enum ner_normalizer_kind kind);
+const char *ner_pretokenizer_name(enum ner_pretokenizer_kind kind);
+const char *ner_split_behavior_name(enum ner_split_behavior behavior);
+/* Appends an id to those before or after a text. */
+int ner_template_push(struct ner_template *t, bool after, int64_t id, const char *what,
+                      struct ner_err *err);
+
+/* ---- tokenizer_stored.c ---- */
+
 /* All rules of a tokenizer, without its vocabulary, as one JSON object; for NER_FREE. NULL: no
 ** memory. */
 char *ner_tokenizer_to_json(const struct ner_tokenizer *tokenizer);
