@@ -3,8 +3,10 @@
 **
 **     open.c            picks a reader, converts
 **       directory:        config.c  hf_tokenizer.c  hf_weights.c
+**         its tokenizer:  hf_source.c, what its files state; hf_added.c, its added tokens
 **       one file:         one_file.c (config.c for the configuration)
 **       embedded bytes:   bundled.c, then one_file.c
+**     tokenizer_json.c  rules of a tokenizer.json; tokenizer_stored.c: those of one file
 **     labels.c          label names and their parts
 **     shards.c          a directory's weights, in one file or several
 **     safetensors.c     the container, read and checked; safetensors_write.c writes it
