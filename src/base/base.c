@@ -100,7 +100,7 @@ int ner_grow(void **array, size_t *cap, size_t need, size_t size) {
 char *ner_strndup(const char *s, size_t n) {
   char *copy = ner_alloc(n + 1, 1);
   if( !copy ) return NULL;
-  memcpy(copy, s, n);
+  if( n > 0 ) memcpy(copy, s, n); /* an empty slice may point nowhere */
   copy[n] = 0;
   return copy;
 }

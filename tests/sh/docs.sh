@@ -15,14 +15,15 @@ failed=0
 for page in README.md sql/README.md; do
   [ -f "$page" ] || continue
   # input: the statements, each after a marker; expected: "N<TAB>line" in the page's order.
-  awk -v input="$tmp/input" -v expected="$tmp/expected" '
+  # What a page calls build/ is the build that is tested.
+  sed "s#build/\(ner\|docs-\)#$build/\1#g" "$page" | awk -v input="$tmp/input" -v expected="$tmp/expected" '
     BEGIN { printf "" > input; printf "" > expected }
     /^```/ { fenced = !fenced; session = 0; next }
     !fenced { next }
     /^sqlite> / { session = 1; n++; print ".print @@" n > input; print substr($0, 9) > input; next }
     /^ +\.\.\.> / { sub(/^ +\.\.\.> /, ""); print > input; next }
     session { print n "\t" $0 > expected }
-  ' "$page"
+  '
   LD_PRELOAD="${PRELOAD:-}" ${SQLITE:-sqlite3} -batch :memory: <"$tmp/input" >"$tmp/raw" 2>&1 || true
   sed -E 's/^(Runtime error|Parse error|Error)( near line [0-9]+)?: (stepping, |in prepare, )?/Error: /; s/ \([0-9]+\)$//' \
     "$tmp/raw" | awk '/^@@[0-9]+$/ { n = substr($0, 3); next } { print n "\t" $0 }' >"$tmp/actual"

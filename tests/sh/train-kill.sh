@@ -39,7 +39,7 @@ while [ $killed -lt 3 ]; do
 done
 
 # Another seed: the checkpoint is not this training's.
-"$sqlite" -batch -cmd ".load $build/ner" :memory: "SELECT * FROM ner_train(
+LD_PRELOAD="${PRELOAD:-}" "$sqlite" -batch -cmd ".load $build/ner" :memory: "SELECT * FROM ner_train(
   'SELECT ''Angela'', ''[{\"start\":0,\"end\":6,\"label\":\"PER\"}]''', '$dir/part', '{\"base\":\"$model\",\"resume\":true}')" \
   >"$dir/log" 2>&1 && fail "a foreign checkpoint was taken"
 grep -q 'belongs to a training' "$dir/log" || grep -q 'no checkpoint of this training' "$dir/log" || fail "the error does not say why"

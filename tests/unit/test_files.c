@@ -277,6 +277,7 @@ struct rewriter {
   const char *bytes;
   size_t n;
   atomic_bool cancel;
+  atomic_uint pause_us; /* between two writings */
 };
 
 /* What cp(1) does, over and over. */
@@ -289,7 +290,7 @@ static void *keep_rewriting(void *arg) {
       if( write(fd, r->bytes + at, n) != (ssize_t)n ) abort();
     }
     close(fd);
-    usleep(20000);
+    usleep(atomic_load(&r->pause_us));
   }
   return NULL;
 }
@@ -304,6 +305,7 @@ static void opening_what_is_being_written(void **state) {
   int n_opened = 0, n_refused = 0;
   char *bytes = test_read("models", "ner-small.safetensors", &writer.n);
   writer.bytes = bytes;
+  atomic_init(&writer.pause_us, 20000);
   put_model("model.safetensors");
   assert_int_equal(pthread_create(&writer.thread, NULL, keep_rewriting, &writer), 0);
   for( int i = 0; i < 5000 && (n_opened < 5 || n_refused < 5); i++ ) {
