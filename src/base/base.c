@@ -1,17 +1,10 @@
 /* base.c - memory, numbers and random bytes; see base.h. */
 #include "base/base.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#if defined(__linux__)
-#include <sys/syscall.h>
-#elif defined(__APPLE__)
-#include <sys/random.h> /* getentropy() */
-#endif
 #include <time.h>
-#include <unistd.h>
+#include "base/os.h"
 
 void *ner_alloc(size_t n, size_t size) {
   size_t bytes;
@@ -23,22 +16,6 @@ void *ner_calloc(size_t n, size_t size) {
   void *p = ner_alloc(n, size);
   if( p ) memset(p, 0, n * size);
   return p;
-}
-
-/* Large pages save most of the time that first touching a block takes, and some of the time that
-** a pass takes. The advice stays with the pages, so they must not be the host's heap: the blocks
-** that malloc() gives out next would be of large pages, too. */
-void *ner_map(size_t n_bytes) {
-  void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if( p == MAP_FAILED ) return NULL;
-#ifdef MADV_HUGEPAGE
-  madvise(p, n_bytes, MADV_HUGEPAGE);
-#endif
-  return p;
-}
-
-void ner_unmap(void *p, size_t n_bytes) {
-  munmap(p, n_bytes);
 }
 
 /* Just below every aligned block. */
@@ -118,31 +95,13 @@ char *ner_print_number(double value, int n_digits, char out[NER_NUMBER_BYTES]) {
   return out;
 }
 
-/* Fills `out` from the system's generator: the system call where there is one (getentropy() came
-** with glibc 2.25 and must not be linked), else the device. */
-static bool random_from_system(void *out, size_t n_bytes) {
-  ssize_t n = -1;
-  int device;
-#if defined(__linux__) && defined(SYS_getrandom)
-  n = syscall(SYS_getrandom, out, n_bytes, 0);
-#elif defined(__APPLE__)
-  if( getentropy(out, n_bytes) == 0 ) n = (ssize_t)n_bytes;
-#endif
-  if( n == (ssize_t)n_bytes ) return true;
-  device = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-  if( device < 0 ) return false;
-  n = read(device, out, n_bytes);
-  close(device);
-  return n == (ssize_t)n_bytes;
-}
-
 /* Not sqlite3_randomness(): this room knows nothing of SQLite. Where the system gives no
 ** random bytes (a strict sandbox), the time and the address of the stack replace them. */
 uint64_t ner_random(void) {
   uint64_t number;
   struct timespec now = {0};
-  if( random_from_system(&number, sizeof number) ) return number;
-  clock_gettime(CLOCK_REALTIME, &now);
+  if( ner_os_random(&number, sizeof number) ) return number;
+  timespec_get(&now, TIME_UTC);
   number = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now;
   return number * 0x9E3779B97F4A7C15u; /* 2^64 / golden ratio: every bit reaches the high ones */
 }

@@ -1,27 +1,19 @@
-/*
-** file.c - reading files; see file.h. POSIX. Writing is in file_write.c.
-*/
+/* file.c - reading files; see file.h. Writing is in file_write.c. */
 #include "base/file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-static int file_fail_errno(struct ner_err *err, const char *path, const char *doing) {
-  int why = errno;
-  if( why == ENOMEM ) return ner_fail_nomem(err);
-  return ner_fail(err, NER_ERROR, "%s: cannot %s: %s", path, doing, strerror(why));
+static int file_fail(struct ner_err *err, const char *path, const char *doing, int why) {
+  char words[NER_OS_WHY_BYTES];
+  if( ner_os_is_nomem(why) ) return ner_fail_nomem(err);
+  return ner_fail(err, NER_ERROR, "%s: cannot %s: %s", path, doing, ner_os_why(why, words));
 }
 
 enum ner_file_kind ner_file_kind(const char *path) {
-  struct stat st;
-  if( stat(path, &st) != 0 )
-    return errno == ENOENT || errno == ENOTDIR ? NER_FILE_MISSING : NER_FILE_OTHER;
-  if( S_ISREG(st.st_mode) ) return NER_FILE_REGULAR;
-  return S_ISDIR(st.st_mode) ? NER_FILE_DIRECTORY : NER_FILE_OTHER;
+  struct ner_os_info info;
+  int why = ner_os_look_at(path, &info);
+  if( why ) return ner_os_is_missing(why) ? NER_FILE_MISSING : NER_FILE_OTHER;
+  return info.kind;
 }
 
 char *ner_file_join(const char *dir, const char *name) {
@@ -29,23 +21,22 @@ char *ner_file_join(const char *dir, const char *name) {
   char *path = ner_alloc(n_dir + n_name + 2, 1);
   if( !path ) return NULL;
   memcpy(path, dir, n_dir);
-  if( n_dir && dir[n_dir - 1] != '/' ) path[n_dir++] = '/';
+  if( n_dir && !ner_path_is_separator(dir[n_dir - 1]) ) path[n_dir++] = '/';
   memcpy(path + n_dir, name, n_name + 1);
   return path;
 }
 
-/* Opens the file once and measures it through that descriptor: what is checked is what is
-** read. O_NONBLOCK keeps a named pipe from hanging the host. */
-static int file_open_regular(const char *path, int *fd, struct stat *st, struct ner_err *err) {
-  *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if( *fd < 0 ) return file_fail_errno(err, path, "open");
-  if( fstat(*fd, st) != 0 ) {
-    int rc = file_fail_errno(err, path, "look at");
-    close(*fd);
-    return rc;
+/* Opens the file once and measures it through that handle: what is checked is what is read. */
+static int file_open_regular(const char *path, ner_os_file *handle, struct ner_os_info *info,
+                             struct ner_err *err) {
+  int why = ner_os_open(path, handle);
+  if( why ) return file_fail(err, path, "open", why);
+  if( (why = ner_os_look(*handle, info)) ) {
+    ner_os_close(*handle);
+    return file_fail(err, path, "look at", why);
   }
-  if( !S_ISREG(st->st_mode) || st->st_size < 0 || (uint64_t)st->st_size > SIZE_MAX / 2 ) {
-    close(*fd);
+  if( info->kind != NER_FILE_REGULAR || info->n_bytes > SIZE_MAX / 2 ) {
+    ner_os_close(*handle);
     return ner_fail(err, NER_ERROR, "%s: not an ordinary file; give a model file or directory",
                     path);
   }
@@ -65,7 +56,7 @@ static int file_open_regular(const char *path, int *fd, struct stat *st, struct 
 ** memory that processes do not share: where that counts, and only the operator can write to the
 ** file, NER_MMAP=1 maps it. */
 static int file_wants_mapping(bool *yes, struct ner_err *err) {
-  const char *value = getenv("NER_MMAP");
+  const char *value = ner_environment("NER_MMAP");
   *yes = value && strcmp(value, "1") == 0;
   if( !value || *yes || strcmp(value, "0") == 0 ) return NER_OK;
   return ner_fail(err, NER_ERROR,
@@ -74,34 +65,16 @@ static int file_wants_mapping(bool *yes, struct ner_err *err) {
                   value);
 }
 
-/* Advises about the whole pages inside [from, from + n), and about no byte outside. */
-static void file_advise(const unsigned char *from, size_t n, int advice) {
-  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  const uintptr_t begin = ((uintptr_t)from + page - 1) / page * page;
-  const uintptr_t end = ((uintptr_t)from + n) / page * page;
-  if( begin < end ) madvise((void *)begin, end - begin, advice);
-}
-
-static void file_remember_time(struct ner_file *file, const struct stat *st) {
-#ifdef __APPLE__
-  file->changed_s = st->st_mtimespec.tv_sec;
-  file->changed_ns = st->st_mtimespec.tv_nsec;
-#else
-  file->changed_s = st->st_mtim.tv_sec;
-  file->changed_ns = st->st_mtim.tv_nsec;
-#endif
-}
-
 /* Reserves memory for the whole file and touches none of it: a file that turns out not to be a
 ** model costs nothing, however large it is. */
 static int file_reserve(struct ner_file *file, const char *path, struct ner_err *err) {
   void *bytes;
   bool map;
-  int rc = file_wants_mapping(&map, err);
+  int rc = file_wants_mapping(&map, err), why;
   if( rc || file->n_bytes == 0 ) return rc;
   if( map ) {
-    bytes = mmap(NULL, file->n_bytes, PROT_READ, MAP_PRIVATE, file->fd, 0);
-    if( bytes == MAP_FAILED ) return file_fail_errno(err, path, "map into memory");
+    why = ner_os_map_file(file->handle, file->n_bytes, &bytes);
+    if( why ) return file_fail(err, path, "map into memory", why);
     file->mapped = true;
   } else {
     bytes = ner_aligned_alloc(file->n_bytes, 1);
@@ -112,13 +85,14 @@ static int file_reserve(struct ner_file *file, const char *path, struct ner_err 
 }
 
 int ner_file_open(const char *path, struct ner_file *out, struct ner_err *err) {
-  struct stat st;
+  struct ner_os_info info;
   int rc;
   memset(out, 0, sizeof *out);
-  if( (rc = file_open_regular(path, &out->fd, &st, err)) ) return rc;
+  if( (rc = file_open_regular(path, &out->handle, &info, err)) ) return rc;
   out->is_open = true;
-  out->n_bytes = (size_t)st.st_size;
-  file_remember_time(out, &st);
+  out->n_bytes = (size_t)info.n_bytes;
+  out->changed_s = info.changed_s;
+  out->changed_ns = info.changed_ns;
   if( (rc = file_reserve(out, path, err)) ) ner_file_close(out);
   return rc;
 }
@@ -128,41 +102,37 @@ int ner_file_read_range(struct ner_file *file, const char *path, size_t begin, s
   if( !file->bytes || file->mapped ) return NER_OK;
   while( begin < end ) {
     size_t n = end - begin < FILE_STEP_BYTES ? end - begin : FILE_STEP_BYTES;
-    ssize_t got;
+    size_t got;
+    int why;
     if( ner_cancelled(file->cancel) ) return ner_fail_interrupted(err);
-    got = pread(file->fd, (void *)(file->bytes + begin), n, (off_t)begin);
-    if( got < 0 && errno == EINTR ) continue;
-    if( got < 0 ) return file_fail_errno(err, path, "read");
+    why = ner_os_read_at(file->handle, (void *)(file->bytes + begin), n, begin, &got);
+    if( why ) return file_fail(err, path, "read", why);
     if( got == 0 )
       return ner_fail(err, NER_ERROR, "%s: became shorter while it was being read; load it again",
                       path);
-    begin += (size_t)got;
+    begin += got;
   }
   return NER_OK;
 }
 
 void ner_file_discard(struct ner_file *file, size_t begin, size_t end) {
-  if( file->bytes && !file->mapped ) file_advise(file->bytes + begin, end - begin, MADV_DONTNEED);
+  if( file->bytes && !file->mapped ) ner_os_discard(file->bytes + begin, end - begin);
 }
 
 /* A file that is copied over the old one, instead of renamed into its place, would otherwise yield
 ** a part of each. */
 int ner_file_finalize(struct ner_file *file, const char *path, struct ner_err *err) {
-  struct ner_file now = {0};
-  struct stat st;
-  int rc = NER_OK;
+  struct ner_os_info now;
+  int rc = NER_OK, why;
   if( !file->is_open ) return NER_OK;
-  if( fstat(file->fd, &st) != 0 ) {
-    rc = file_fail_errno(err, path, "look at");
-  } else {
-    file_remember_time(&now, &st);
-    if( (uint64_t)st.st_size != file->n_bytes || now.changed_s != file->changed_s ||
-        now.changed_ns != file->changed_ns )
-      rc = ner_fail(err, NER_ERROR,
-                    "%s: was changed while it was being read; load it again once it is complete",
-                    path);
-  }
-  close(file->fd);
+  if( (why = ner_os_look(file->handle, &now)) )
+    rc = file_fail(err, path, "look at", why);
+  else if( now.n_bytes != file->n_bytes || now.changed_s != file->changed_s ||
+           now.changed_ns != file->changed_ns )
+    rc = ner_fail(err, NER_ERROR,
+                  "%s: was changed while it was being read; load it again once it is complete",
+                  path);
+  ner_os_close(file->handle);
   file->is_open = false;
   file->cancel = NULL;
   return rc;
@@ -170,10 +140,10 @@ int ner_file_finalize(struct ner_file *file, const char *path, struct ner_err *e
 
 void ner_file_close(struct ner_file *file) {
   if( file->mapped )
-    munmap((void *)file->bytes, file->n_bytes);
+    ner_os_unmap_file(file->bytes, file->n_bytes);
   else
     ner_aligned_free((void *)file->bytes);
-  if( file->is_open ) close(file->fd);
+  if( file->is_open ) ner_os_close(file->handle);
   memset(file, 0, sizeof *file);
 }
 
@@ -181,29 +151,28 @@ void ner_file_close(struct ner_file *file) {
 
 int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_bytes,
                   struct ner_err *err) {
-  size_t size, done = 0;
-  struct stat st;
+  size_t size, done = 0, got = 1;
+  struct ner_os_info info;
+  ner_os_file handle;
   char *bytes;
-  int fd, rc;
+  int rc, why;
   *out = NULL;
   *n_bytes = 0;
-  if( (rc = file_open_regular(path, &fd, &st, err)) ) return rc;
-  size = (size_t)st.st_size;
+  if( (rc = file_open_regular(path, &handle, &info, err)) ) return rc;
+  size = (size_t)info.n_bytes;
   if( size > max_bytes ) {
-    close(fd);
+    ner_os_close(handle);
     return ner_fail(err, NER_ERROR, "%s: %zu bytes, more than the %zu such a file may have", path,
                     size, max_bytes);
   }
   bytes = ner_alloc(size + 1, 1);
   if( !bytes ) rc = ner_fail_nomem(err);
-  while( rc == NER_OK && done < size ) {
-    ssize_t got = read(fd, bytes + done, size - done);
-    if( got < 0 && errno == EINTR ) continue;
-    if( got < 0 ) rc = file_fail_errno(err, path, "read");
-    if( got <= 0 ) break; /* 0: it became shorter meanwhile */
-    done += (size_t)got;
+  while( rc == NER_OK && done < size && got > 0 ) { /* 0: it became shorter meanwhile */
+    why = ner_os_read_at(handle, bytes + done, size - done, done, &got);
+    if( why ) rc = file_fail(err, path, "read", why);
+    done += got;
   }
-  close(fd);
+  ner_os_close(handle);
   if( rc ) {
     NER_FREE(bytes);
     return rc;

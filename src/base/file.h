@@ -6,11 +6,10 @@
 #ifndef NER_FILE_H
 #define NER_FILE_H
 
-#include "base/base.h"
+#include "base/os.h"
 
 #pragma GCC visibility push(hidden)
 
-enum ner_file_kind { NER_FILE_MISSING, NER_FILE_REGULAR, NER_FILE_DIRECTORY, NER_FILE_OTHER };
 enum ner_file_kind ner_file_kind(const char *path); /* follows symbolic links */
 
 /* "dir/name", to be freed with NER_FREE; NULL when memory is out. */
@@ -32,7 +31,7 @@ struct ner_file {
   bool mapped;
   /* Until it is finalized: */
   bool is_open;
-  int fd;
+  ner_os_file handle;
   int64_t changed_s, changed_ns;   /* its modification time when it was opened */
   const struct ner_cancel *cancel; /* asked every few MB; borrowed, NULL after opening */
 };
@@ -51,13 +50,13 @@ int ner_file_read(const char *path, size_t max_bytes, char **out, size_t *n_byte
 
 /* Writes a temporary file beside the target and renames it into place: readers see the old file or
 ** the new one, never a part, and a failure leaves the old one as it was. The target is `path`, or
-** what that links to; it may be missing or a regular file, whose mode and owner are kept. After a
-** successful begin, exactly one of commit and abort. */
+** what that links to; it may be missing or a regular file, whose mode and owner are kept (on Windows:
+** whose access list is kept). After a successful begin, exactly one of commit and abort. */
 struct ner_file_writer {
   const char *path;                /* borrowed */
   const struct ner_cancel *cancel; /* asked every few MB; borrowed, NULL after beginning */
   char *target, *temp;
-  int fd;
+  ner_os_file handle;
   uint64_t n_bytes; /* written so far */
   int64_t process;  /* the one that began */
 };

@@ -1,5 +1,5 @@
 /*
-** file_write.c - writing a file so that nothing else is harmed; see file.h. POSIX.
+** file_write.c - writing a file so that nothing else is harmed; see file.h.
 **
 ** The bytes go to a temporary file in the target's directory, .NAME.ner-tmp-XXXXXXXX, which is
 ** renamed to the target once it is complete and on disk. Only a regular file, or nothing, is ever
@@ -11,81 +11,38 @@
 */
 #include "base/file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define WRITE_STEP_BYTES ((size_t)4 << 20) /* between two questions whether to cancel */
-#define WRITE_MAX_LINKS  40                /* as Linux follows */
-#define WRITE_PATH_BYTES 4096              /* PATH_MAX, which some systems do not define */
 #define WRITE_NAME_BYTES 255               /* the longest name in a directory */
 #define WRITE_TAG        ".ner-tmp-"
 
-static int write_fail_errno(const struct ner_file_writer *w, struct ner_err *err) {
-  int why = errno;
-  if( why == ENOMEM ) return ner_fail_nomem(err);
+static int write_fail(const struct ner_file_writer *w, int why, struct ner_err *err) {
+  char words[NER_OS_WHY_BYTES];
+  if( ner_os_is_nomem(why) ) return ner_fail_nomem(err);
   return ner_fail(err, NER_ERROR, "%s: cannot be written: %s; nothing was changed", w->path,
-                  strerror(why));
+                  ner_os_why(why, words));
 }
 
 /* ---- the target ---- */
 
-/* Bytes of the path's directory with its last '/', 0: the current one. */
-static size_t write_dir_bytes(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash ? (size_t)(slash - path) + 1 : 0;
-}
-
-/* Replaces w->target, a symbolic link, by what it points to. */
-static int write_follow(struct ner_file_writer *w, struct ner_err *err) {
-  char link[WRITE_PATH_BYTES], *next;
-  ssize_t n = readlink(w->target, link, sizeof link - 1);
-  size_t n_dir;
-  if( n < 0 ) return write_fail_errno(w, err);
-  link[n] = 0;
-  n_dir = link[0] == '/' ? 0 : write_dir_bytes(w->target);
-  next = ner_alloc(n_dir + (size_t)n + 1, 1);
-  if( !next ) return ner_fail_nomem(err);
-  memcpy(next, w->target, n_dir);
-  memcpy(next + n_dir, link, (size_t)n + 1);
-  NER_FREE(w->target);
-  w->target = next;
-  return NER_OK;
-}
-
-/* Whether what `mode` describes may be replaced. */
-static int write_check_kind(const struct ner_file_writer *w, mode_t mode, struct ner_err *err) {
-  const char *what = S_ISDIR(mode)                    ? "a directory"
-                     : S_ISFIFO(mode)                 ? "a FIFO"
-                     : S_ISSOCK(mode)                 ? "a socket"
-                     : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
-                                                      : "not a regular file";
+/* Whether what is there may be replaced. */
+static int write_check_kind(const struct ner_file_writer *w, const struct ner_os_info *info,
+                            struct ner_err *err) {
   bool is_link = strcmp(w->path, w->target) != 0;
-  if( S_ISREG(mode) ) return NER_OK;
+  if( info->kind == NER_FILE_REGULAR || info->kind == NER_FILE_MISSING ) return NER_OK;
   return ner_fail(err, NER_ERROR, "%s%s%s: is %s; name the file to be written", w->path,
-                  is_link ? ", a link to " : "", is_link ? w->target : "", what);
+                  is_link ? ", a link to " : "", is_link ? w->target : "", info->what);
 }
 
-/* Finds the file to replace: w->target, with *exists and *st where there is one. */
-static int write_find_target(struct ner_file_writer *w, bool *exists, struct stat *st,
-                             struct ner_err *err) {
-  int rc = NER_OK, n_links = 0;
-  *exists = false;
-  w->target = ner_strndup(w->path, strlen(w->path));
-  if( !w->target ) return ner_fail_nomem(err);
-  while( rc == NER_OK ) {
-    if( lstat(w->target, st) != 0 ) return errno == ENOENT ? NER_OK : write_fail_errno(w, err);
-    if( !S_ISLNK(st->st_mode) ) break;
-    errno = ELOOP;
-    rc = ++n_links > WRITE_MAX_LINKS ? write_fail_errno(w, err) : write_follow(w, err);
-  }
-  if( rc != NER_OK ) return rc;
-  *exists = true;
-  return write_check_kind(w, st->st_mode, err);
+/* Finds the file to replace: w->target, and whether there is one. */
+static int write_find_target(struct ner_file_writer *w, bool *exists, struct ner_err *err) {
+  struct ner_os_info info;
+  int why = ner_os_follow(w->path, &w->target, &info);
+  if( why ) return write_fail(w, why, err);
+  *exists = info.kind != NER_FILE_MISSING;
+  return write_check_kind(w, &info, err);
 }
 
 /* ---- the temporary file ---- */
@@ -96,45 +53,44 @@ static char *write_temp_alloc(const struct ner_file_writer *w, size_t *n_bytes) 
   return ner_alloc(*n_bytes, 1);
 }
 
-/* A new name in the target's directory. It contains as much of the target's name as fits. */
+/* A new name in the target's directory. It contains as much of the target's name as fits, and no
+** part of a character: some file systems take well-formed UTF-8 alone. */
 static void write_temp_name(const struct ner_file_writer *w, size_t n_bytes) {
-  const char *name = w->target + write_dir_bytes(w->target);
-  const int n_name_max = WRITE_NAME_BYTES - 1 - (int)strlen(WRITE_TAG) - 8;
-  snprintf(w->temp, n_bytes, "%.*s.%.*s" WRITE_TAG "%08x", (int)write_dir_bytes(w->target),
-           w->target, n_name_max, name, (unsigned)(ner_random() >> 32));
+  const size_t n_dir = ner_path_dir_bytes(w->target);
+  const char *name = w->target + n_dir;
+  size_t n = strlen(name), n_max = WRITE_NAME_BYTES - 1 - strlen(WRITE_TAG) - 8;
+  if( n > n_max )
+    for( n = n_max; n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80; ) n--;
+  snprintf(w->temp, n_bytes, "%.*s.%.*s" WRITE_TAG "%08x", (int)n_dir, w->target, (int)n, name,
+           (unsigned)(ner_random() >> 32));
 }
 
-/* Gives the temporary file the owner and the mode of the file it is to replace. */
-static int write_take_owner(struct ner_file_writer *w, const struct stat *old,
-                            struct ner_err *err) {
-  struct stat st;
-  if( fstat(w->fd, &st) != 0 ) return write_fail_errno(w, err);
-  if( (st.st_uid != old->st_uid || st.st_gid != old->st_gid) &&
-      fchown(w->fd, old->st_uid, old->st_gid) != 0 )
-    return ner_fail(err, NER_ERROR,
-                    "%s: its owner cannot be kept: %s; remove the file first, or name another one",
-                    w->path, strerror(errno));
-  /* After the owner, whose change clears some bits. */
-  if( (st.st_mode & 07777) != (old->st_mode & 07777) && fchmod(w->fd, old->st_mode & 07777) != 0 )
-    return write_fail_errno(w, err);
-  return NER_OK;
+/* Gives the temporary file what the file it is to replace has: owner and mode, or an access list. */
+static int write_copy_access(struct ner_file_writer *w, struct ner_err *err) {
+  char words[NER_OS_WHY_BYTES];
+  const char *what;
+  int why = ner_os_copy_access(w->handle, w->target, &what);
+  if( !why ) return NER_OK;
+  if( ner_os_is_nomem(why) ) return ner_fail_nomem(err);
+  return ner_fail(err, NER_ERROR,
+                  "%s: its %s cannot be kept: %s; remove the file first, or name another one",
+                  w->path, what, ner_os_why(why, words));
 }
 
-static int write_open_temp(struct ner_file_writer *w, bool exists, const struct stat *old,
-                           struct ner_err *err) {
+static int write_open_temp(struct ner_file_writer *w, bool exists, struct ner_err *err) {
   size_t n_bytes;
-  int rc = NER_OK;
+  int rc = NER_OK, why;
   w->temp = write_temp_alloc(w, &n_bytes);
   if( !w->temp ) return ner_fail_nomem(err);
   do { /* readable by its owner only, until it has the old file's mode */
     write_temp_name(w, n_bytes);
-    w->fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? 0600 : 0666);
-  } while( w->fd < 0 && errno == EEXIST );
-  if( w->fd < 0 ) return write_fail_errno(w, err);
-  if( exists ) rc = write_take_owner(w, old, err);
+    why = ner_os_create(w->temp, exists, &w->handle);
+  } while( ner_os_is_existing(why) );
+  if( why ) return write_fail(w, why, err);
+  if( exists ) rc = write_copy_access(w, err);
   if( rc != NER_OK ) {
-    close(w->fd);
-    unlink(w->temp);
+    ner_os_close(w->handle);
+    ner_os_remove(w->temp);
   }
   return rc;
 }
@@ -145,14 +101,13 @@ static void write_free(struct ner_file_writer *w) {
 }
 
 int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner_err *err) {
-  struct stat old;
   bool exists;
   int rc;
   memset(w, 0, sizeof *w);
   w->path = path;
-  w->process = getpid();
-  rc = write_find_target(w, &exists, &old, err);
-  if( rc == NER_OK ) rc = write_open_temp(w, exists, &old, err);
+  w->process = ner_process();
+  rc = write_find_target(w, &exists, err);
+  if( rc == NER_OK ) rc = write_open_temp(w, exists, err);
   if( rc != NER_OK ) write_free(w);
   return rc;
 }
@@ -162,19 +117,18 @@ int ner_file_write_begin(struct ner_file_writer *w, const char *path, struct ner
 /* A write beyond the limit raises SIGXFSZ, which ends a process that neither handles nor ignores
 ** it, and the temporary file would stay. */
 static int write_check_limit(const struct ner_file_writer *w, size_t n_bytes, struct ner_err *err) {
-  struct rlimit limit;
-  if( getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ) return NER_OK;
-  if( w->n_bytes + n_bytes <= limit.rlim_cur ) return NER_OK;
+  const uint64_t limit = ner_os_file_limit();
+  if( w->n_bytes + n_bytes <= limit ) return NER_OK;
   return ner_fail(err, NER_ERROR,
                   "%s: cannot be written: files of this process may have %llu bytes at most "
                   "(ulimit -f); nothing was changed",
-                  w->path, (unsigned long long)limit.rlim_cur);
+                  w->path, (unsigned long long)limit);
 }
 
 /* A callback may fork. The child has the descriptor and its offset in common with the parent, who
 ** goes on writing: it must not write, rename or remove anything. */
 static bool write_is_forked(const struct ner_file_writer *w) {
-  return w->process != getpid();
+  return w->process != ner_process();
 }
 
 int ner_file_write(struct ner_file_writer *w, const void *data, size_t n_bytes,
@@ -182,57 +136,44 @@ int ner_file_write(struct ner_file_writer *w, const void *data, size_t n_bytes,
   const char *at = data;
   while( n_bytes > 0 ) {
     size_t n = n_bytes < WRITE_STEP_BYTES ? n_bytes : WRITE_STEP_BYTES;
-    ssize_t done;
-    int rc;
+    size_t done;
+    int rc, why;
     if( ner_cancelled(w->cancel) || write_is_forked(w) ) return ner_fail_interrupted(err);
     if( (rc = write_check_limit(w, n, err)) ) return rc;
-    done = write(w->fd, at, n);
-    if( done < 0 && errno == EINTR ) continue;
-    if( done <= 0 ) return write_fail_errno(w, err);
+    if( (why = ner_os_write(w->handle, at, n, &done)) ) return write_fail(w, why, err);
     at += done;
-    n_bytes -= (size_t)done;
-    w->n_bytes += (uint64_t)done;
+    n_bytes -= done;
+    w->n_bytes += done;
   }
   return NER_OK;
 }
 
 /* ---- the end ---- */
 
-/* A rename lasts only once the directory is on disk, too. Best effort: not every file system can
-** do that. */
-static void write_sync_directory(const char *path) {
-  size_t n = write_dir_bytes(path);
-  char *dir = ner_strndup(n ? path : ".", n ? n : 1);
-  int fd = dir ? open(dir, O_RDONLY | O_CLOEXEC) : -1;
-  if( fd >= 0 ) {
-    fsync(fd);
-    close(fd);
-  }
-  NER_FREE(dir);
-}
-
 int ner_file_write_commit(struct ner_file_writer *w, struct ner_err *err) {
-  struct stat st;
-  int rc = NER_OK;
+  struct ner_os_info info;
+  int rc = NER_OK, why, closed;
   if( write_is_forked(w) ) {
     ner_file_write_abort(w);
     return ner_fail_interrupted(err);
   }
-  if( fsync(w->fd) != 0 ) rc = write_fail_errno(w, err);
-  if( close(w->fd) != 0 && rc == NER_OK ) rc = write_fail_errno(w, err);
+  why = ner_os_flush(w->handle);
+  closed = ner_os_close(w->handle);
+  if( why || (why = closed) ) rc = write_fail(w, why, err);
   /* Once more, for something else may be there by now. */
-  if( rc == NER_OK && lstat(w->target, &st) == 0 ) rc = write_check_kind(w, st.st_mode, err);
-  if( rc == NER_OK && rename(w->temp, w->target) != 0 ) rc = write_fail_errno(w, err);
+  if( rc == NER_OK && ner_os_look_at_entry(w->target, &info) == 0 )
+    rc = write_check_kind(w, &info, err);
+  if( rc == NER_OK && (why = ner_os_rename(w->temp, w->target)) ) rc = write_fail(w, why, err);
   if( rc != NER_OK )
-    unlink(w->temp);
+    ner_os_remove(w->temp);
   else
-    write_sync_directory(w->target);
+    ner_os_flush_directory(w->target); /* a rename lasts only once the directory is on disk, too */
   write_free(w);
   return rc;
 }
 
 void ner_file_write_abort(struct ner_file_writer *w) {
-  close(w->fd);
-  if( !write_is_forked(w) ) unlink(w->temp);
+  ner_os_close(w->handle);
+  if( !write_is_forked(w) ) ner_os_remove(w->temp);
   write_free(w);
 }

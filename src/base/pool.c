@@ -7,23 +7,17 @@
 ** took a slot. A caller that finds another's task in pool.task works alone rather than wait.
 **
 ** Everything in `pool` is guarded by pool.lock, which is held for moments only,
-** never while a task computes. pthread_atfork takes it around fork(), so that
+** never while a task computes. ner_on_fork() has it taken around fork(), so that
 ** the child gets it unlocked and consistent.
 **
 ** A callback of the calling thread may fork in the middle of a run. Only that thread exists in
 ** the child, and whatever it waits for there never comes. pool.generation, which fork increments
 ** in the child, tells it so wherever it waits: in pool_join() and at a team's barrier.
 */
-#define _GNU_SOURCE /* sched_getaffinity, CPU_COUNT */
 #include "base/pool.h"
 
 #include <fenv.h>
-#include <limits.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <string.h>
-#include <unistd.h>
+#include "base/os.h"
 
 struct pool_task {
   void (*fn)(void *arg, int rank);
@@ -35,32 +29,24 @@ struct pool_task {
 };
 
 static struct {
-  pthread_mutex_t lock;
-  pthread_cond_t work;    /* to the workers: slots are free, or quit */
-  pthread_cond_t done;    /* to the owner of the task: the last active worker has left */
-  struct pool_task *task; /* NULL: the workers are free */
-  pthread_t *worker;      /* [n_workers] */
+  struct ner_mutex lock;
+  struct ner_condition work; /* to the workers: slots are free, or quit */
+  struct ner_condition done; /* to the owner of the task: the last active worker has left */
+  struct pool_task *task;    /* NULL: the workers are free */
+  struct ner_thread *worker; /* [n_workers] */
   size_t n_workers, cap_workers;
   bool quit;
   atomic_uint generation; /* of processes: one more after each fork; read without the lock */
   int n_threads;          /* 0: NER_THREADS has not been read yet */
   bool env_is_bad;
   char env[48]; /* NER_THREADS as it was, shortened; for the error */
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
-          .work = PTHREAD_COND_INITIALIZER,
-          .done = PTHREAD_COND_INITIALIZER};
+} pool = {.lock = NER_MUTEX_INIT, .work = NER_CONDITION_INIT, .done = NER_CONDITION_INIT};
 
 /* --- how many ------------------------------------------------------------- */
 
 static int pool_processors(void) {
-  long n = 0;
-#ifdef __linux__
-  cpu_set_t set;
-  if( sched_getaffinity(0, sizeof set, &set) == 0 ) n = CPU_COUNT(&set);
-#endif
-  if( n <= 0 ) n = sysconf(_SC_NPROCESSORS_ONLN);
-  if( n < 1 ) n = 1;
-  return n > NER_POOL_MAX_THREADS ? NER_POOL_MAX_THREADS : (int)n;
+  int n = ner_processors();
+  return n > NER_POOL_MAX_THREADS ? NER_POOL_MAX_THREADS : n;
 }
 
 /* 1..NER_POOL_MAX_THREADS in plain digits, or 0. */
@@ -79,7 +65,7 @@ static int pool_parse_threads(const char *s) {
 static void pool_read_environment(void) {
   const char *env;
   if( pool.n_threads ) return;
-  env = getenv("NER_THREADS");
+  env = ner_environment("NER_THREADS");
   pool.n_threads = env ? pool_parse_threads(env) : pool_processors();
   pool.env_is_bad = pool.n_threads == 0;
   if( pool.env_is_bad ) {
@@ -91,10 +77,10 @@ static void pool_read_environment(void) {
 /* --- fork ----------------------------------------------------------------- */
 
 static void pool_before_fork(void) {
-  pthread_mutex_lock(&pool.lock);
+  ner_mutex_lock(&pool.lock);
 }
 static void pool_after_fork_parent(void) {
-  pthread_mutex_unlock(&pool.lock);
+  ner_mutex_unlock(&pool.lock);
 }
 
 /* Only the forking thread exists in the child: there are no workers, and the
@@ -104,62 +90,56 @@ static void pool_after_fork_child(void) {
   pool.task = NULL;
   pool.quit = false;
   atomic_fetch_add(&pool.generation, 1);
-  pthread_cond_init(&pool.work, NULL);
-  pthread_cond_init(&pool.done, NULL);
-  pthread_mutex_unlock(&pool.lock);
+  ner_condition_init(&pool.work);
+  ner_condition_init(&pool.done);
+  ner_mutex_unlock(&pool.lock);
 }
 
 static void pool_watch_forks(void) {
-  pthread_atfork(pool_before_fork, pool_after_fork_parent, pool_after_fork_child);
+  ner_on_fork(pool_before_fork, pool_after_fork_parent, pool_after_fork_child);
 }
 
 /* Every public function comes through here, so that the handlers are set before the
 ** first worker starts and before the lock is first held. */
 static void pool_lock(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, pool_watch_forks);
-  pthread_mutex_lock(&pool.lock);
+  static struct ner_once once = NER_ONCE_INIT;
+  ner_once_run(&once, pool_watch_forks);
+  ner_mutex_lock(&pool.lock);
 }
 static void pool_unlock(void) {
-  pthread_mutex_unlock(&pool.lock);
+  ner_mutex_unlock(&pool.lock);
 }
 
 /* --- workers -------------------------------------------------------------- */
 
 static void *pool_serve(void *unused) {
   (void)unused;
-  pthread_mutex_lock(&pool.lock);
+  ner_mutex_lock(&pool.lock);
   while( !pool.quit ) {
     struct pool_task *task = pool.task;
     int rank;
     if( !task || task->taken == task->slots ) {
-      pthread_cond_wait(&pool.work, &pool.lock);
+      ner_condition_wait(&pool.work, &pool.lock);
       continue;
     }
     rank = ++task->taken;
     task->active++;
-    pthread_mutex_unlock(&pool.lock);
+    ner_mutex_unlock(&pool.lock);
     fesetenv(&task->fenv);
     task->fn(task->arg, rank);
-    pthread_mutex_lock(&pool.lock);
-    if( --task->active == 0 ) pthread_cond_signal(&pool.done);
+    ner_mutex_lock(&pool.lock);
+    if( --task->active == 0 ) ner_condition_signal(&pool.done);
   }
-  pthread_mutex_unlock(&pool.lock);
+  ner_mutex_unlock(&pool.lock);
   return NULL;
 }
 
-/* Starts workers until there are n, or as many as the system allows. They block
-** every signal: the host's handlers are to run on the host's threads. Lock held. */
+/* Starts workers until there are n, or as many as the system allows. Lock held. */
 static void pool_start_workers(size_t n) {
-  sigset_t all, old;
   if( pool.n_workers >= n ) return;
   if( ner_grow((void **)&pool.worker, &pool.cap_workers, n, sizeof *pool.worker) ) return;
-  sigfillset(&all);
-  if( pthread_sigmask(SIG_SETMASK, &all, &old) ) return;
-  while( pool.n_workers < n &&
-         pthread_create(&pool.worker[pool.n_workers], NULL, pool_serve, NULL) == 0 )
+  while( pool.n_workers < n && ner_thread_start(&pool.worker[pool.n_workers], pool_serve, NULL) )
     pool.n_workers++;
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* --- tasks ---------------------------------------------------------------- */
@@ -181,7 +161,7 @@ static void pool_publish(struct pool_task *task, int wanted, int *size) {
       *size = 1 + wanted;
       pool.task = task;
       /* A worker that is not asleep yet looks at pool.task before it sleeps. */
-      while( wanted-- > 0 ) pthread_cond_signal(&pool.work);
+      while( wanted-- > 0 ) ner_condition_signal(&pool.work);
     }
   }
   pool_unlock();
@@ -201,7 +181,7 @@ static bool pool_join(struct pool_task *task, bool all_slots) {
   pool_lock();
   if( !all_slots && !pool_is_lost(task) ) task->slots = task->taken;
   while( !pool_is_lost(task) && (task->active > 0 || task->taken < task->slots) )
-    pthread_cond_wait(&pool.done, &pool.lock);
+    ner_condition_wait(&pool.done, &pool.lock);
   complete = !pool_is_lost(task);
   if( complete ) pool.task = NULL;
   pool_unlock();
@@ -301,7 +281,7 @@ void ner_team_wait(struct ner_team *team) {
     } else if( ner_team_is_lost(team) ) {
       return;
     } else {
-      sched_yield();
+      ner_thread_yield();
     }
   }
 }
@@ -334,11 +314,11 @@ void ner_pool_stop(void) {
   pool_lock();
   if( !pool.task && !pool.quit ) {
     pool.quit = true;
-    pthread_cond_broadcast(&pool.work);
+    ner_condition_broadcast(&pool.work);
     while( pool.n_workers > 0 ) {
-      pthread_t last = pool.worker[pool.n_workers - 1];
+      struct ner_thread last = pool.worker[pool.n_workers - 1];
       pool_unlock();
-      pthread_join(last, NULL);
+      ner_thread_join(&last);
       pool_lock();
       pool.n_workers--;
     }

@@ -9,11 +9,10 @@
 ** several that ask at once do not open the same model several times. The others poll, rather
 ** than sleep on a condition, because each must go on asking whether to cancel.
 */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include "base/os.h"
 #include "engine/registry.h"
 #include "model/open.h"
 
@@ -26,8 +25,8 @@ struct registry_entry {
   struct ner_model *model; /* holds a reference */
 };
 
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t registry_fork_once = PTHREAD_ONCE_INIT;
+static struct ner_mutex registry_lock = NER_MUTEX_INIT;
+static struct ner_once registry_fork_once = NER_ONCE_INIT;
 
 /* Guarded by registry_lock. */
 static struct registry_entry *registry_entries;
@@ -40,30 +39,30 @@ static bool registry_is_opening; /* a thread is opening "bundled" or "NER_MODEL"
 ** exist in the child; should it be the forking thread itself, two threads of the child may open
 ** the model at once, which costs time and nothing else. */
 static void registry_before_fork(void) {
-  pthread_mutex_lock(&registry_lock);
+  ner_mutex_lock(&registry_lock);
 }
 static void registry_after_fork_parent(void) {
-  pthread_mutex_unlock(&registry_lock);
+  ner_mutex_unlock(&registry_lock);
 }
 static void registry_after_fork_child(void) {
   registry_is_opening = false;
-  pthread_mutex_unlock(&registry_lock);
+  ner_mutex_unlock(&registry_lock);
 }
 static void registry_watch_forks(void) {
-  pthread_atfork(registry_before_fork, registry_after_fork_parent, registry_after_fork_child);
+  ner_on_fork(registry_before_fork, registry_after_fork_parent, registry_after_fork_child);
 }
 
 static void registry_enter(void) {
-  pthread_once(&registry_fork_once, registry_watch_forks);
-  pthread_mutex_lock(&registry_lock);
+  ner_once_run(&registry_fork_once, registry_watch_forks);
+  ner_mutex_lock(&registry_lock);
 }
 static void registry_leave(void) {
-  pthread_mutex_unlock(&registry_lock);
+  ner_mutex_unlock(&registry_lock);
 }
 
 /* Path of the model the environment names; NULL when it names none. */
 static const char *registry_environment_path(void) {
-  const char *path = getenv(REGISTRY_ENVIRONMENT);
+  const char *path = ner_environment(REGISTRY_ENVIRONMENT);
   return path && *path ? path : NULL;
 }
 
@@ -160,7 +159,6 @@ static int registry_put(const char *name, struct ner_model *model, struct ner_er
 ** there is no turn to end. */
 static int registry_begin_opening(const char *name, const struct ner_cancel *cancel,
                                   struct ner_model **out, struct ner_err *err) {
-  static const struct timespec pause = {.tv_nsec = REGISTRY_POLL_MS * 1000000L};
   for( ;; ) {
     struct registry_entry *entry;
     bool is_mine = false;
@@ -173,7 +171,7 @@ static int registry_begin_opening(const char *name, const struct ner_cancel *can
     registry_leave();
     if( entry || is_mine ) return NER_OK;
     if( ner_cancelled(cancel) ) return ner_fail_interrupted(err);
-    nanosleep(&pause, NULL);
+    ner_thread_sleep_ms(REGISTRY_POLL_MS);
   }
 }
 

@@ -12,43 +12,40 @@
 */
 #include "engine/session.h"
 
-#include <pthread.h>
-#include <time.h>
+#include "base/os.h"
 #include "base/pool.h"
 
 #define SESSION_MIN_IDLE    4 /* kept even where one thread runs: models may be used by turns */
 #define SESSION_MAX_IDLE_MS 10000
 
 static struct {
-  pthread_mutex_t lock;
+  struct ner_mutex lock;
   struct ner_session *first; /* idle, in the order of their release */
   struct ner_session_stats stats;
-} session_pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} session_pool = {.lock = NER_MUTEX_INIT};
 
 /* The lock is held for a walk along a short list, never while memory is mapped or unmapped. fork()
 ** waits for it: locked in the child, it would stay so. */
 static void session_pool_before_fork(void) {
-  pthread_mutex_lock(&session_pool.lock);
+  ner_mutex_lock(&session_pool.lock);
 }
 static void session_pool_after_fork(void) {
-  pthread_mutex_unlock(&session_pool.lock);
+  ner_mutex_unlock(&session_pool.lock);
 }
 static void session_pool_watch_forks(void) {
-  pthread_atfork(session_pool_before_fork, session_pool_after_fork, session_pool_after_fork);
+  ner_on_fork(session_pool_before_fork, session_pool_after_fork, session_pool_after_fork);
 }
 static void session_pool_lock(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, session_pool_watch_forks);
-  pthread_mutex_lock(&session_pool.lock);
+  static struct ner_once once = NER_ONCE_INIT;
+  ner_once_run(&once, session_pool_watch_forks);
+  ner_mutex_lock(&session_pool.lock);
 }
 static void session_pool_unlock(void) {
-  pthread_mutex_unlock(&session_pool.lock);
+  ner_mutex_unlock(&session_pool.lock);
 }
 
 static int64_t session_pool_now_ms(void) {
-  struct timespec now = {0};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  return (int64_t)(ner_seconds() * 1000);
 }
 
 static void session_pool_free(struct ner_session *list) {

@@ -34,6 +34,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "base/os.h"
 
 enum {
   ENRICH_DONE,
@@ -180,7 +181,7 @@ static int enrich_run_batch(struct enrich_cursor *c, size_t *n_read,
 /* The next row of the result. */
 static int enrich_advance(struct enrich_cursor *c, struct ner_err *err) {
   struct ner_enrich_counts counts;
-  double start = ner_sql_seconds();
+  double start = ner_seconds();
   bool found = false;
   size_t n_read = 0;
   int rc = enrich_run_batch(c, &n_read, &counts, err);
@@ -192,7 +193,7 @@ static int enrich_advance(struct enrich_cursor *c, struct ner_err *err) {
   c->sum.rows += counts.rows;
   c->sum.entities += counts.entities;
   c->sum.errors += counts.errors;
-  c->seconds += ner_sql_seconds() - start;
+  c->seconds += ner_seconds() - start;
   /* Where nothing was pending, the first row of the result says so; a later one is not needed. */
   if( n_read == 0 )
     c->base.eof = c->base.position > 0;

@@ -15,11 +15,12 @@
 #ifndef NER_NO_BLAS
 
 #include <cblas.h>
-#include <dlfcn.h>
-#include <pthread.h>
 #include <string.h>
+#include "base/os.h"
 
-#ifdef __APPLE__
+#if defined(_WIN32)
+#define BLAS_LIBRARY "libopenblas.dll"
+#elif defined(__APPLE__)
 #define BLAS_LIBRARY "libopenblas.0.dylib"
 #else
 #define BLAS_LIBRARY "libopenblas.so.0"
@@ -27,18 +28,18 @@
 
 static __typeof__(cblas_sgemm) *blas_sgemm;
 static __typeof__(openblas_get_corename) *blas_corename;
-static pthread_once_t blas_once = PTHREAD_ONCE_INIT;
+static struct ner_once blas_once = NER_ONCE_INIT;
 
 /* Never unloaded: threads of its own may be running in it. */
 static void blas_load(void) {
-  void *library = dlopen(BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  void *library = ner_library_open(BLAS_LIBRARY);
   if( !library ) return;
-  *(void **)&blas_sgemm = dlsym(library, "cblas_sgemm");
-  *(void **)&blas_corename = dlsym(library, "openblas_get_corename");
+  *(void **)&blas_sgemm = ner_library_symbol(library, "cblas_sgemm");
+  *(void **)&blas_corename = ner_library_symbol(library, "openblas_get_corename");
 }
 
 bool ner_kernels_blas_load(void) {
-  pthread_once(&blas_once, blas_load);
+  ner_once_run(&blas_once, blas_load);
   return blas_sgemm != NULL;
 }
 

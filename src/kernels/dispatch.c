@@ -3,9 +3,8 @@
 */
 #include "kernels/levels.h"
 
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include "base/os.h"
 
 /* In ascending order: the last usable one is the default. */
 static const struct dispatch_level {
@@ -21,7 +20,7 @@ static const struct dispatch_level {
 enum { DISPATCH_LEVELS = sizeof dispatch_levels / sizeof *dispatch_levels };
 
 static struct ner_kernels dispatch_tables[DISPATCH_LEVELS]; /* name NULL: not on this machine */
-static pthread_once_t dispatch_once = PTHREAD_ONCE_INIT;
+static struct ner_once dispatch_once = NER_ONCE_INIT;
 
 static void dispatch_fill(void) {
   for( int i = 0; i < DISPATCH_LEVELS; i++ ) {
@@ -40,7 +39,7 @@ const char *ner_kernels_name(int i) {
 }
 
 const struct ner_kernels *ner_kernels_level(const char *name) {
-  pthread_once(&dispatch_once, dispatch_fill);
+  ner_once_run(&dispatch_once, dispatch_fill);
   for( int i = 0; i < DISPATCH_LEVELS; i++ )
     if( strcmp(name, dispatch_levels[i].name) == 0 && dispatch_usable(i) )
       return &dispatch_tables[i];
@@ -48,10 +47,10 @@ const struct ner_kernels *ner_kernels_level(const char *name) {
 }
 
 const struct ner_kernels *ner_kernels_get(struct ner_err *err) {
-  const char *name = getenv("NER_CPU");
+  const char *name = ner_environment("NER_CPU");
   const struct ner_kernels *best = NULL;
   char known[160] = "";
-  pthread_once(&dispatch_once, dispatch_fill);
+  ner_once_run(&dispatch_once, dispatch_fill);
   if( name )
     best = ner_kernels_level(name);
   else

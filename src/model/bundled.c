@@ -35,6 +35,10 @@
 #define BUNDLED_SECTION     ".section __TEXT,__const\n"
 #define BUNDLED_LOCAL(name) ".private_extern " BUNDLED_SYMBOL(name) "\n"
 #define BUNDLED_BACK        ".text\n"
+#elif defined(_WIN32) /* COFF: there is no visibility, and what is not exported stays inside */
+#define BUNDLED_SECTION     ".section .rdata,\"dr\"\n"
+#define BUNDLED_LOCAL(name) ""
+#define BUNDLED_BACK        ".text\n"
 #else
 #define BUNDLED_SECTION     ".pushsection .rodata.ner_bundled,\"a\"\n"
 #define BUNDLED_LOCAL(name) ".hidden " BUNDLED_SYMBOL(name) "\n"

@@ -7,7 +7,6 @@
 */
 #include "model/file_type.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/file.h"
@@ -111,11 +110,12 @@ static const char *file_type_directory(const char *path, char *dir, size_t n_dir
                                       "tokenizer_config.json", "special_tokens_map.json",
                                       "added_tokens.json",     "vocab.txt",
                                       "model.safetensors",     "model.safetensors.index.json"};
-  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+  size_t n = ner_path_dir_bytes(path);
+  const char *name = path + n;
   for( size_t i = 0; i < sizeof parts / sizeof *parts; i++ )
     if( strcmp(name, parts[i]) == 0 ) {
-      int n = slash == path ? 1 : (int)(name - path) - (slash ? 1 : 0);
-      snprintf(dir, n_dir, "%.*s", slash ? n : 1, slash ? path : ".");
+      if( n > 1 && path[n - 2] != ':' && ner_path_is_separator(path[n - 1]) ) n--;
+      ner_format(dir, n_dir, "%.*s", n ? (int)n : 1, n ? path : ".");
       return dir;
     }
   return NULL;
@@ -158,21 +158,29 @@ static bool file_type_has(const char *dir, const char *name, struct ner_err *err
   return there;
 }
 
+struct file_type_search {
+  const char *dir;
+  char *name; /* the first by now; "": none */
+  size_t n_name;
+  int n_left; /* entries that are still looked at */
+};
+
+static bool file_type_look_below(void *arg, const char *entry) {
+  struct file_type_search *s = arg;
+  char path[1024];
+  int n = snprintf(path, sizeof path, "%s/%s/config.json", s->dir, entry);
+  if( entry[0] != '.' && n < (int)sizeof path && strlen(entry) < s->n_name &&
+      ner_file_kind(path) == NER_FILE_REGULAR && (!s->name[0] || strcmp(entry, s->name) < 0) )
+    strcpy(s->name, entry);
+  return --s->n_left > 0;
+}
+
 /* The first, by name, of the directories below `dir` that has a config.json; "" when none has. Of
 ** a directory with very many entries not all are looked at. */
 static void file_type_find_below(const char *dir, char *name, size_t n_name) {
-  DIR *entries = opendir(dir);
-  struct dirent *entry;
+  struct file_type_search search = {dir, name, n_name, 1000};
   name[0] = 0;
-  for( int i = 0; entries && i < 1000 && (entry = readdir(entries)) != NULL; i++ ) {
-    char path[1024];
-    int n = snprintf(path, sizeof path, "%s/%s/config.json", dir, entry->d_name);
-    if( entry->d_name[0] == '.' || n >= (int)sizeof path || strlen(entry->d_name) >= n_name ||
-        ner_file_kind(path) != NER_FILE_REGULAR )
-      continue;
-    if( !name[0] || strcmp(entry->d_name, name) < 0 ) strcpy(name, entry->d_name);
-  }
-  if( entries ) closedir(entries);
+  ner_os_list(dir, file_type_look_below, &search);
 }
 
 /* The revision that a Hub cache's refs/main names, if that is a plain name of a snapshot; "". */

@@ -7,8 +7,6 @@
 */
 #include "model/shards.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
@@ -53,16 +51,6 @@ static int shards_add_tensor(struct ner_shards *shards, const struct ner_tensor 
   return NER_OK;
 }
 
-/* Whether `name` is a relative path without "..". */
-static bool shards_stays_below(const char *name) {
-  if( *name == 0 || *name == '/' ) return false;
-  for( const char *part = name; part; part = strchr(part, '/') ) {
-    if( *part == '/' ) part++;
-    if( strncmp(part, "..", 2) == 0 && (part[2] == 0 || part[2] == '/') ) return false;
-  }
-  return true;
-}
-
 /* Whether the resolved path is below the resolved directory. In a Hub cache the files of
 ** models--x--y/snapshots/REVISION are links to models--x--y/blobs/. */
 static bool shards_is_inside(const char *path, const char *dir) {
@@ -78,22 +66,22 @@ static bool shards_is_inside(const char *path, const char *dir) {
   return strncmp(path, dir, n) == 0 && strncmp(path + n, blobs, sizeof blobs - 1) == 0;
 }
 
-/* Where the shard `name` is, links resolved; to be freed with free(), as realpath() says. */
+/* Where the shard `name` is, links resolved; for NER_FREE. */
 static int shards_locate(const struct shards_index *index, const char *name, char **out,
                          struct ner_err *err) {
   char *joined = ner_file_join(index->dir, name);
-  char *dir = realpath(index->dir, NULL);
-  bool inside = shards_stays_below(name);
-  int rc = NER_OK;
+  char *dir = NULL;
+  bool inside = ner_path_stays_below(name);
+  int rc = NER_OK, why;
   *out = NULL;
-  errno = 0;
   if( !joined ) {
     rc = ner_fail_nomem(err);
   } else if( inside ) {
-    *out = realpath(joined, NULL);
-    if( (!*out || !dir) && errno == ENOMEM )
+    why = ner_os_resolve(index->dir, &dir);
+    if( !why ) why = ner_os_resolve(joined, out);
+    if( ner_os_is_nomem(why) )
       rc = ner_fail_nomem(err);
-    else if( !*out || !dir )
+    else if( why )
       rc = ner_fail(err, NER_ERROR, "%s: names the file '%.80s', which is not there" SHARDS_REMEDY,
                     index->path, name);
     else
@@ -104,10 +92,10 @@ static int shards_locate(const struct shards_index *index, const char *name, cha
                   "%s: names the file '%.80s', which is outside the directory" SHARDS_REMEDY,
                   index->path, name);
   if( rc ) {
-    free(*out);
+    NER_FREE(*out);
     *out = NULL;
   }
-  free(dir);
+  NER_FREE(dir);
   NER_FREE(joined);
   return rc;
 }
@@ -128,7 +116,7 @@ static int shards_get_file(struct shards_index *index, const char *name, size_t 
       return ner_fail_nomem(err);
     if( (rc = shards_locate(index, name, &path, err)) ) return rc;
     rc = shards_add_file(shards, path, err);
-    free(path);
+    NER_FREE(path);
     if( rc ) return rc;
     index->name[i] = ner_strndup(name, n_name);
     if( !index->name[i] ) return ner_fail_nomem(err);

@@ -17,7 +17,7 @@
 #include "sql/sql.h"
 
 #include <string.h>
-#include <time.h>
+#include "base/os.h"
 
 #define CANCEL_EVERY_S       0.01
 #define CANCEL_PROBE_AFTER_S 0.05
@@ -51,12 +51,6 @@ static cancel_flag_function *cancel_flag(void) {
 #endif
 }
 
-double ner_sql_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Returns SQLite's code. */
 static int cancel_prepare(struct ner_sql_cancel *cancel) {
   int rc = sqlite3_prepare_v2(cancel->db, cancel_probe, -1, &cancel->probe, NULL);
@@ -79,14 +73,14 @@ static bool cancel_step(struct ner_sql_cancel *cancel) {
 static bool cancel_asked(void *arg) {
   struct ner_sql_cancel *cancel = arg;
   cancel_flag_function *flag;
-  double now = ner_sql_seconds();
+  double now = ner_seconds();
   bool cancelled = false;
   if( now < cancel->next ) return false;
   flag = cancel_flag();
   if( flag && flag(cancel->db) ) return true;
   if( now >= cancel->next_probe && !cancel->broken && !(flag && cancel->simple) ) {
     cancelled = cancel_step(cancel);
-    now = ner_sql_seconds();
+    now = ner_seconds();
     if( cancel->simple ) cancel->next_probe = now + CANCEL_SIMPLE_S;
   }
   cancel->next = now + CANCEL_EVERY_S;
@@ -94,7 +88,7 @@ static bool cancel_asked(void *arg) {
 }
 
 void ner_sql_cancel_open(struct ner_sql_cancel *cancel, sqlite3 *db) {
-  double now = ner_sql_seconds();
+  double now = ner_seconds();
   *cancel = (struct ner_sql_cancel){.base = {cancel_asked, cancel},
                                     .db = db,
                                     .next = now + CANCEL_EVERY_S,
@@ -105,5 +99,5 @@ void ner_sql_cancel_open(struct ner_sql_cancel *cancel, sqlite3 *db) {
 void ner_sql_cancel_close(struct ner_sql_cancel *cancel) {
   sqlite3_finalize(cancel->probe);
   cancel->probe = NULL;
-  cancel->next_probe = ner_sql_seconds() + CANCEL_PROBE_AFTER_S;
+  cancel->next_probe = ner_seconds() + CANCEL_PROBE_AFTER_S;
 }

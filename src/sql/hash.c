@@ -7,10 +7,10 @@
 */
 #include "sql/sql.h"
 
-#include <pthread.h>
 #include <string.h>
+#include "base/os.h"
 
-static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
+static struct ner_once hash_once = NER_ONCE_INIT;
 static uint64_t hash_key[2];
 
 static void hash_choose_key(void) {
@@ -41,7 +41,7 @@ uint64_t ner_sql_hash(const void *bytes, size_t n_bytes) {
   const unsigned char *at = bytes;
   uint64_t v[4], last = (uint64_t)n_bytes << 56;
   size_t left = n_bytes;
-  pthread_once(&hash_once, hash_choose_key);
+  ner_once_run(&hash_once, hash_choose_key);
   v[0] = hash_key[0] ^ 0x736f6d6570736575u; /* "somepseudorandomlygeneratedbytes" */
   v[1] = hash_key[1] ^ 0x646f72616e646f6du;
   v[2] = hash_key[0] ^ 0x6c7967656e657261u;

@@ -150,7 +150,6 @@ struct ner_sql_cancel {
 void ner_sql_cancel_open(struct ner_sql_cancel *cancel, sqlite3 *db);
 void ner_sql_cancel_close(struct ner_sql_cancel *cancel);
 
-double ner_sql_seconds(void); /* of a monotonic clock */
 
 /* ---- inference (sql/run.c) ---- */
 

@@ -1,6 +1,8 @@
 /* sql/stream.c - any number of rows, labelled batch by batch; see sql/stream.h. */
 #include "sql/stream.h"
 
+#include "base/os.h"
+
 #define STREAM_FIRST_BYTES (2 * 1024) /* some twenty sentences: the first rows come soon */
 
 void ner_sql_stream_begin(struct ner_sql_stream *s, sqlite3 *db, struct ner_model *model,
@@ -39,9 +41,9 @@ static void stream_read(struct ner_sql_stream *s, struct ner_sql_batch *batch) {
 
 static int stream_label(struct ner_sql_stream *s, struct ner_sql_batch *batch, double *seconds,
                         struct ner_err *err) {
-  double start = ner_sql_seconds();
+  double start = ner_seconds();
   int rc = ner_sql_batch_label(batch, s->model, &s->options, &s->cancel.base, err);
-  *seconds = ner_sql_seconds() - start;
+  *seconds = ner_seconds() - start;
   return rc;
 }
 

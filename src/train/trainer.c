@@ -12,17 +12,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "base/file.h"
 #include "train/random.h"
 
 #define TRAINER_ROW_S 1.0 /* a row of progress this often */
-
-double ner_trainer_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- batches ---- */
 
@@ -76,7 +69,7 @@ static int trainer_step(struct ner_trainer *t, const struct ner_cancel *cancel,
   const struct ner_dropout dropout = {
       .rate = (float)t->options.dropout,
       .key = ner_train_mix(ner_train_mix(t->options.seed ^ 0x64726F70u) + (uint64_t)t->done.step)};
-  const double began = ner_trainer_seconds();
+  const double began = ner_seconds();
   struct ner_train_batch batch = ner_trainer_batch(t, t->order, t->n_train, &t->at);
   int rc = ner_network_forward(t->net, &batch, &dropout, cancel, err);
   if( rc == NER_OK && !isfinite(t->net->loss) )
@@ -92,14 +85,14 @@ static int trainer_step(struct ner_trainer *t, const struct ner_cancel *cancel,
   t->loss_sum += t->net->loss;
   t->loss_n++;
   t->trained_tok += batch.n_tok;
-  t->trained_s += ner_trainer_seconds() - began;
+  t->trained_s += ner_seconds() - began;
   return NER_OK;
 }
 
 /* ---- rows ---- */
 
 static void trainer_fill(struct ner_trainer *t, struct ner_train_row *row) {
-  const double now = ner_trainer_seconds(), spent = now - t->began_s;
+  const double now = ner_seconds(), spent = now - t->began_s;
   const int64_t steps = t->done.step - t->began_step;
   row->epoch = t->done.epoch + (t->planned ? 1 : 0);
   row->step = t->done.step;
@@ -156,7 +149,7 @@ static int trainer_start(struct ner_trainer *t, struct ner_train_row *row, struc
   int rc;
   for( int32_t e = 0; e < t->options.epochs; e++ ) t->steps += trainer_plan(t, e);
   t->started = true;
-  t->began_s = ner_trainer_seconds();
+  t->began_s = ner_seconds();
   t->began_step = t->done.step;
   if( (rc = trainer_first_note(t, err)) ) return rc;
   trainer_fill(t, row);
@@ -230,7 +223,7 @@ int ner_trainer_next(struct ner_trainer *t, struct ner_train_row *row,
     t->planned = true;
     if( t->at >= t->n_train ) return trainer_end_epoch(t, row, cancel, err);
     if( (rc = trainer_step(t, cancel, err)) ) return rc;
-    if( t->at < t->n_train && ner_trainer_seconds() - t->row_s >= TRAINER_ROW_S ) {
+    if( t->at < t->n_train && ner_seconds() - t->row_s >= TRAINER_ROW_S ) {
       trainer_fill(t, row);
       return NER_OK;
     }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/hash.h"
+#include "base/os.h"
 #include "model/dense.h"
 #include "train/random.h"
 
@@ -79,7 +80,7 @@ static int32_t open_capacity(const struct ner_trainer *t) {
 
 static int open_check_memory(struct ner_trainer *t, const struct ner_params_config *config,
                              int32_t capacity_tok, struct ner_err *err) {
-  const uint64_t moments = ner_optimizer_bytes(config), left = ner_train_memory_free();
+  const uint64_t moments = ner_optimizer_bytes(config), left = ner_os_memory_free();
   const uint64_t vocabulary = (uint64_t)config->model.vocab_size * (uint64_t)config->model.hidden;
   uint64_t written; /* the finished model, before it is a file */
   written = ((uint64_t)t->base->parameters + t->ex.n_labels * (uint64_t)config->model.hidden) * 4;

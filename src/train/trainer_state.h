@@ -53,7 +53,6 @@ struct ner_trainer {
   struct ner_model *written;
 };
 
-double ner_trainer_seconds(void); /* of a monotonic clock */
 
 /* Lays sequences order[*at ..] into a batch, as many as fit; *at moves on. */
 struct ner_train_batch ner_trainer_batch(struct ner_trainer *t, const size_t *order, size_t n,
@@ -83,8 +82,6 @@ int ner_trainer_load(struct ner_trainer *t, const struct ner_cancel *cancel, boo
 
 /* ---- resources.c ---- */
 
-/* Bytes of memory that this process could still get; UINT64_MAX: not known. */
-uint64_t ner_train_memory_free(void);
 /* Fails unless `target` can be written and its file system has n_bytes left. */
 int ner_train_check_target(const char *target, uint64_t n_bytes, struct ner_err *err);
 

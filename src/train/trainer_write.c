@@ -8,7 +8,6 @@
 #include "train/trainer_state.h"
 
 #include <string.h>
-#include <unistd.h>
 #include "base/file.h"
 #include "model/dense.h"
 
@@ -81,7 +80,7 @@ int ner_trainer_write(struct ner_trainer *t, const struct ner_cancel *cancel, st
   if( rc == NER_OK ) rc = ner_model_save(t->written, t->target, cancel, err);
   NER_FREE(position);
   NER_FREE(layer);
-  if( rc == NER_OK ) unlink(t->checkpoint);
+  if( rc == NER_OK ) ner_os_remove(t->checkpoint);
   return rc;
 }
 
