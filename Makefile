@@ -36,6 +36,7 @@ LIB := $(BUILD)/ner.$(EXT)
 Q := $(if $(V),,@)
 
 .PHONY: all deps demo test unit bench eval train asan tsan valgrind oom fuzz fuzz-deps
+.PHONY: packages packages-test packages-ci packages-deps
 .PHONY: lib amalgamation format install clean help
 all: $(LIB)
 
@@ -235,8 +236,30 @@ bench: deps
 	@$(MAKE) --no-print-directory $(BUILD)/bench
 	@BUILD=$(BUILD) sh tests/bench/run.sh
 
+## packages  wheels, npm packages, archives, checksums and SBOM for every platform, into dist/
+# PACKAGES="x86_64-linux-gnu ..." makes those of some targets.
+PACKAGES ?= all
+packages: packages-deps
+	@sh packages/build.sh $(PACKAGES)
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} \
+	  $(PYTHON) packages/make $(filter-out all,$(PACKAGES))
+
+## packages-test  install what is in dist/ as users would, in fresh environments, and run it
+packages-test:
+	@PYTHON=$(PYTHON) sh packages/tests/run.sh
+
+## packages-ci  the native platform's packages, made and tested: what CI has the time for
+packages-ci:
+	@PYTHON=$(PYTHON) sh packages/tests/ci.sh
+
+## packages-deps  install what the packages need beyond that; cargo (1.68 or newer) has to be there
+PYTHON ?= /usr/bin/python3
+packages-deps:
+	@sh tests/deps.sh python3 python3-venv libsqlite3-dev sqlite3 ca-certificates
+	@command -v cargo >/dev/null || { echo 'packages: there is no cargo, which fetches utf8proc; install it (rustup, or apt-get install cargo where it is 1.68 or newer)'; exit 1; }
+
 ## clean    remove what was built
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(filter-out dist/cache,$(wildcard dist/*))
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(OOM_OBJ:.o=.d) $(TESTS:=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(BUILD)/fuzz/fuzz_%.d)

@@ -15,7 +15,7 @@ function platformPackage() {
   return parts.filter(Boolean).join('-');
 }
 
-const suffix = process.platform === 'darwin' ? 'dylib' : 'so';
+const suffix = { darwin: 'dylib', win32: 'dll' }[process.platform] ?? 'so';
 
 /** The path of the library. */
 function getLoadablePath() {

@@ -126,6 +126,14 @@ def _enrich(conn: Any, arguments: argparse.Namespace, model: str | None) -> tupl
     return done, entities, errors
 
 
+def _read_only(file: str) -> str:
+    """Names what SQLite cannot write to: it makes its journal beside the file."""
+    for path in (file, os.path.dirname(os.path.abspath(file))):
+        if not os.access(path, os.W_OK):
+            return f"; {path} cannot be written to: change its permissions, or label a copy"
+    return ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.shards < 1:
@@ -146,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # whichever module's sqlite3.Error
         if not any(base.__name__ == "Error" for base in type(error).__mro__):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_read_only(arguments.file)}", file=sys.stderr)
         return 1
     if not arguments.quiet:
         print(f"{done:,} rows labelled, {entities:,} entities, {errors:,} errors")

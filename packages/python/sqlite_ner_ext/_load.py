@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import shutil
 import sys
 import tempfile
 from typing import Any
 
+from ._version import target
+
 _SAFE_ENTRY = "sqlite3_ner_safe_init"
 _FULL_ENTRY = "sqlite3_ner_init"
-_FILES = ("ner.so", "ner.dylib")
+_FILES = ("ner.so", "ner.dylib", "ner.dll")
 _WORKING = (
     "Python builds that can: Debian's and Ubuntu's /usr/bin/python3, Homebrew's, conda's; or install "
     "apsw, sqlean.py or pysqlite3-binary and pass one of their connections"
@@ -112,15 +115,26 @@ def _load_file(conn: Any, path: str, entry: str) -> None:
         finally:
             enable(False)
     except Exception as error:
-        raise LoadError(f"{_library()} could not be loaded: {error}{_hint(str(error))}") from error
+        raise LoadError(f"{_library()} could not be loaded: {error}{_hint()}") from error
 
 
-def _hint(message: str) -> str:
-    if "wrong ELF class" in message or "invalid ELF header" in message or "Exec format" in message:
-        return "; this wheel was built for another platform, install the one for this machine"
-    if "GLIBC" in message or "libc.musl" in message:
-        return "; this wheel was built for another C library, install the one for this machine"
-    return ""
+def _hint() -> str:
+    """What to do where the library is another platform's. The system's own messages do not tell: glibc
+    says of an ARM library on x86-64 that there is no such file."""
+    here = this_platform()
+    if not target or target == here:
+        return ""
+    return f"; it was built for {target}, this is {here}: install the wheel for this platform"
+
+
+def this_platform() -> str:
+    """The name of the target that this Python needs, such as x86_64-linux-gnu."""
+    machine = {"AMD64": "x86_64", "arm64": "aarch64", "ARM64": "aarch64"}.get(platform.machine(), platform.machine())
+    if sys.platform == "darwin":
+        return f"{machine}-macos"
+    if sys.platform == "win32":
+        return f"{machine}-windows-gnu"
+    return f"{machine}-linux-{'gnu' if platform.libc_ver()[0] == 'glibc' else 'musl'}"
 
 
 def _private_copy(conn: Any) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
+import platform
+import re
 import tempfile
 
 from ._engine import entities_of_arrow, set_threads
 from ._frames import _check_column, arrow_table
 
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:60]
 _ROWS = 8192  # read at once: what a worker holds in memory
 
 
@@ -33,10 +35,10 @@ def label_parquet(
     os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
     counts = {"rows": 0, "entities": 0, "errors": 0}
     folder, name = os.path.split(os.path.abspath(target))
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")  # readers of folders skip dot files
+    temporary = os.path.join(folder, f".{name}.{_HOST}.{os.getpid()}.tmp")  # readers of folders skip dot files
     with pyarrow.parquet.ParquetFile(source) as file:
-        for name in (column, key):
-            _check_column(name, file.schema_arrow.names)
+        for needed in (column, key):
+            _check_column(needed, file.schema_arrow.names)
         key_type = file.schema_arrow.field(key).type
         schema = arrow_table([], key, key_type).schema
         try:
@@ -57,9 +59,30 @@ def label_parquet(
             if os.path.exists(temporary):
                 os.unlink(temporary)
             raise
-    for left in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")):
-        os.unlink(left)  # of a worker that was killed
+    _remove_abandoned(folder, name)
     return counts
+
+
+def _remove_abandoned(folder: str, name: str) -> None:
+    """Removes what killed processes of this machine left of a file. Other machines, and a second worker at
+    the same file, may still be writing theirs."""
+    pattern = re.compile(rf"\.{re.escape(name)}\.{re.escape(_HOST)}\.(\d+)\.tmp")
+    for entry in os.listdir(folder):
+        found = pattern.fullmatch(entry)
+        if found and not _is_running(int(found.group(1))):
+            os.unlink(os.path.join(folder, entry))
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # os.kill() would end it
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def model_from_bytes(data: bytes) -> str:
