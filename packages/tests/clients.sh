@@ -39,7 +39,7 @@ run_go() {
 }
 run_java() {
   mkdir -p "$tmp/java" && block java >"$tmp/java/Main.java"
-  mvn -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.54.0.0 -DoutputDirectory="$tmp/java" >&2 &&
+  mvn -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.53.0.0 -DoutputDirectory="$tmp/java" >&2 &&
     mvn -q dependency:copy -Dartifact=org.slf4j:slf4j-api:1.7.36 -DoutputDirectory="$tmp/java" >&2 &&
     java -cp "$tmp/java/*" "$tmp/java/Main.java" "$bare"
 }

@@ -127,7 +127,7 @@ test_plugins() {
 test_scale_out() {
   new_venv "$tmp/scale" || return
   pip_install "Dask" "$tmp/scale" --find-links "$dist" sqlite-ner-ext pyarrow 'pandas<3' 'dask[dataframe,distributed]' || return
-  prove() { "$tmp/scale/bin/python" packages/scale-out/prove.py "$tmp/$1" --engines "$1" --rows 6000 --parts 12 --kill; }
+  prove() { "$tmp/scale/bin/python" packages/scale-out/prove.py "$tmp/$1" --engines "$1" --rows 20000 --parts 20 --kill --model models/ner-small.safetensors; }
   check "Dask, a worker killed" prove dask
   if ! command -v java >/dev/null; then skip "Spark: no Java"
   elif pip_install "Spark" "$tmp/scale" pyspark; then check "Spark, a worker killed" prove spark; fi
