@@ -1,15 +1,15 @@
 #!/bin/sh
 # build.sh - builds the library for another platform:
 #
-#     packages/build.sh x86_64-linux-gnu        # -> dist/x86_64-linux-gnu/ner.so
+#     packages/build.sh x86_64-linux-gnu        # -> dist/x86_64-linux-gnu/ner.so; .dylib, .dll
 #     packages/build.sh all                     # every target below
 #
 # One compiler serves all targets: the PyPI package ziglang. utf8proc, from the crate utf8proc-sys, is
 # linked statically. Both are pinned here and checked. Nothing else is fetched; what was fetched lies
 # in dist/cache. Needs python3 with venv, cargo, and SQLite's headers.
 #
-# No BLAS is linked: processors without AVX2 or NEON run the portable kernels. There is no Windows
-# target yet: src/base has no Windows side.
+# No BLAS is linked: processors without AVX2 or NEON run the portable kernels.
+# packages/tests/foreign.sh runs the results.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,7 +21,7 @@ UTF8PROC_SHA256='b0df763ea34c8cceac9730ec20e8795c336bf21a3b4f7d2e56b88b07601f5b3
 3b510150d34f248a221bb88e1d811238d6c6c18b51231822c42974c39bb07256  LICENSE.md'
 
 TARGETS='x86_64-linux-gnu aarch64-linux-gnu x86_64-linux-musl aarch64-linux-musl
-x86_64-macos aarch64-macos'
+x86_64-macos aarch64-macos x86_64-windows-gnu'
 
 cache=dist/cache
 
@@ -30,6 +30,10 @@ fail() { echo "build.sh: $*" >&2; exit 1; }
 fetch_zig() {
   [ -x "$cache/zig/bin/python" ] || python3 -m venv "$cache/zig"
   "$cache/zig/bin/pip" install --quiet "ziglang==$ZIGLANG"
+}
+
+zig_cc() {
+  "$cache/zig/bin/python" -m ziglang cc "$@"
 }
 
 fetch_utf8proc() {
@@ -55,20 +59,27 @@ find_sqlite() {
 }
 
 build() { # TARGET
-  target=$1 out=dist/$1 libs='-lm' link='' zig_target=$1 name=ner.so
+  target=$1 out=dist/$1 libs='-lm' link='' zig_target=$1 name=ner.so pic='-fPIC -pthread'
   case $target in
     *-linux-gnu) zig_target=$target.2.17 libs='-lm -ldl -lpthread' link='-Wl,-z,nodelete -Wl,-z,defs' ;;
     *-linux-musl) link='-Wl,-z,nodelete -Wl,-z,defs' ;;
     *-macos) name=ner.dylib zig_target=$target.11.0 ;;
+    *-windows-gnu) name=ner.dll libs='' pic='' ;;
     *) fail "there is no target '$target'; there are: $(echo $TARGETS)" ;;
   esac
   mkdir -p "$out"
-  # -fno-math-errno and -ffp-contract=off decide results; see the Makefile.
-  "$cache/zig/bin/python" -m ziglang cc -target "$zig_target" -O2 -g0 -s -std=gnu11 -fPIC \
-    -fvisibility=hidden -fno-math-errno -ffp-contract=off -fno-sanitize=all -pthread \
-    -DNER_NO_BLAS -DUTF8PROC_STATIC -DNER_COMMIT="\"$commit\"" \
-    -Iinclude -Isrc -I"$utf8proc" -I"$cache/sqlite" \
-    -shared $link -o "$out/$name" sqlite-ner.c src/*/*.c "$utf8proc/utf8proc.c" $libs
+  # -fno-math-errno and -ffp-contract=off decide results; see the Makefile. Only version.c is given the
+  # commit, so that the compiler's cache serves all other files after the next one.
+  flags="-target $zig_target -O2 -g0 -std=gnu11 $pic -fvisibility=hidden -fno-math-errno
+    -ffp-contract=off -fno-sanitize=all -DNER_NO_BLAS -DUTF8PROC_STATIC
+    -Iinclude -Isrc -I$utf8proc -I$cache/sqlite"
+  # shellcheck disable=SC2046,SC2086
+  {
+    zig_cc $flags -DNER_COMMIT="\"$commit\"" -c -o "$out/version.o" src/base/version.c
+    zig_cc $flags -s -shared $link -o "$out/$name" sqlite-ner.c \
+      $(ls src/*/*.c | grep -v '^src/base/version.c$') "$out/version.o" "$utf8proc/utf8proc.c" $libs
+  }
+  rm -f "$out/version.o" "$out/sqlite-ner.lib" # zig's import library for the DLL
   cp LICENSE "$out/LICENSE"
   cp "$utf8proc/LICENSE.md" "$out/LICENSE.utf8proc.md"
   cp include/ner.h "$out/"

@@ -11,7 +11,7 @@ done
 mkdir -p "$build"
 for test in test_kernels test_kernels_train; do
   "$cc" -std=gnu11 -O2 -fno-math-errno -ffp-contract=off -Iinclude -Isrc -Itests/plain -DNER_NO_BLAS \
-    tests/unit/$test.c src/kernels/*.c src/base/base.c src/base/message.c -static -o "$build/$test.arm" -lm -pthread
+    tests/unit/$test.c src/kernels/*.c src/base/base.c src/base/message.c src/base/os_posix.c -static -o "$build/$test.arm" -lm -pthread
   for cpu in max cortex-a72; do
     qemu-aarch64 -cpu $cpu "$build/$test.arm" || { echo "FAILED on $cpu"; exit 1; }
   done

@@ -95,6 +95,9 @@ static void deserialized_databases_are_the_hosts(void **state) {
 
 /* A file system's view: a.db is what the connection has open, and then something else. */
 static void a_replaced_file_stays_as_it_is(void **state) {
+#ifdef _WIN32
+  skip(); /* an open database cannot be renamed, replaced or deleted there */
+#endif
   for( int when = 0; when < 2; when++ )
     for( int replaced = 0; replaced < 2; replaced++ ) {
       char dir[TEST_PATH], path[TEST_PATH], other[TEST_PATH];
