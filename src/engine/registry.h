@@ -28,8 +28,8 @@ int ner_registry_set_default(const char *name, const struct ner_cancel *cancel,
 
 #define NER_MODEL_NAME_BYTES 65 /* NUL included */
 
-/* The default model's name, whether or not it is open or can be opened. Returns the path that NER_MODEL
-** gives it, NULL when the default is another. */
+/* The default model's name, whether or not it is open or can be opened. Returns the path that
+** NER_MODEL gives it, NULL when the default is another. */
 const char *ner_registry_default(char name[NER_MODEL_NAME_BYTES]);
 
 struct ner_registry_entry {

@@ -5,9 +5,9 @@
 ** for the compiler, and the pages are shared between processes. Its path is relative
 ** to the directory the compiler runs in, so build from the top of the repository.
 **
-** The library as one C file (make amalgamation) is compiled anywhere. It takes the model's file from
-** its own folder, if it is there; the preprocessor can tell. The assembler looks in the folder that
-** the compiler runs in, and these are the same when the source is given without a folder.
+** The library as one C file (make amalgamation) is compiled anywhere. It takes the model's file
+** from its own folder, if it is there; the preprocessor can tell. The assembler looks in the folder
+** that the compiler runs in, and these are the same when the source is given without a folder.
 */
 #include "model/bundled.h"
 

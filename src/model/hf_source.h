@@ -1,6 +1,6 @@
 /*
-** hf_source.h - what a directory's files state about its tokenizer, beside the rules themselves: the
-** class, its flags, special and added tokens.
+** hf_source.h - what a directory's files state about its tokenizer, beside the rules themselves:
+** the class, its flags, special and added tokens.
 **
 **     struct hf_source src;
 **     rc = hf_source_open(&src, dir, model, &err);
@@ -66,8 +66,8 @@ int hf_source_read_token(struct hf_walk *walk, const struct ner_json_item *item,
 /* Reads tokenizer_config.json, which may be missing, and config.json's tokenizer_class where the
 ** former has none. Set has_json before: some of its members make tokenizer.json unused. */
 int hf_source_read_config(struct hf_source *src, struct ner_err *err);
-/* Reads special_tokens_map.json and added_tokens.json into `decoder`, and appends json_added, unless
-** tokenizer_config.json has an added_tokens_decoder, which replaces them. */
+/* Reads special_tokens_map.json and added_tokens.json into `decoder`, and appends json_added,
+** unless tokenizer_config.json has an added_tokens_decoder, which replaces them. */
 int hf_source_read_older_files(struct hf_source *src, struct ner_err *err);
 
 /* Takes the decoder's token for a special token that it has; gives one that is not stated the

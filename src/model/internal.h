@@ -70,8 +70,8 @@ void ner_model_take_files(struct ner_model *model, struct ner_safetensors **file
 
 /* ---- labels.c ---- */
 
-/* Makes n labels; each is then named once, in any order; finishing fails when a name is missing, and
-** finds the labels' scheme. */
+/* Makes n labels; each is then named once, in any order; finishing fails when a name is missing,
+** and finds the labels' scheme. */
 int ner_labels_new(struct ner_model *model, int64_t n, const char *what, struct ner_err *err);
 int ner_labels_set(struct ner_model *model, int64_t i, const char *name, size_t n_bytes,
                    const char *what, struct ner_err *err);
@@ -81,8 +81,9 @@ int ner_labels_number(struct ner_model *model, int64_t n, const char *what, stru
 
 /* ---- config.c ---- */
 
-/* Reads Hugging Face's config.json. A model whose labels it does not name has none yet (n_labels 0):
-** they are numbered when the size of the classifier is known. Sets max_tokens to max_positions. */
+/* Reads Hugging Face's config.json. A model whose labels it does not name has none yet (n_labels
+** 0): they are numbered when the size of the classifier is known. Sets max_tokens to
+** max_positions. */
 int ner_config_from_hf(const char *text, size_t n_bytes, const char *what, struct ner_model *model,
                        struct ner_err *err);
 /* The configuration of a one-file model, labels included. rules: of a file of version 1, where they

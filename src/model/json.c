@@ -2,11 +2,11 @@
 ** json.c - see json.h. The only file of the engine that calls SQLite.
 **
 ** SQLite reads leniently: from 3.42 on its functions accept JSON5, before 3.45 they end a string at
-** \u0000, and no version rejects ill-formed UTF-8. Some versions (3.40) accept a container that ends
-** in a string as a member's name, ["a"] in {["a"]:1}, and then read from a null pointer when a member
-** is looked up. So json_check_text() scans a document once (bytes, escapes, names, depth), and the
-** document must pass json_valid(), which requires RFC 8259 in every version. After that the functions
-** of all versions agree.
+** \u0000, and no version rejects ill-formed UTF-8. Some versions (3.40) accept a container that
+** ends in a string as a member's name, ["a"] in {["a"]:1}, and then read from a null pointer when a
+** member is looked up. So json_check_text() scans a document once (bytes, escapes, names, depth),
+** and the document must pass json_valid(), which requires RFC 8259 in every version. After that the
+** functions of all versions agree.
 */
 #include "model/json.h"
 

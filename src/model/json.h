@@ -44,14 +44,14 @@ struct ner_json_item {
 };
 
 /* ner_json_open_python() also takes what Python's json module writes: NaN, Infinity and -Infinity.
-** They count as numbers beyond any range (1e999): a field that is read rejects them, a field that is
-** not read may hold them. */
+** They count as numbers beyond any range (1e999): a field that is read rejects them, a field
+** that is not read may hold them. */
 int ner_json_open(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
                   struct ner_err *err);
 int ner_json_open_python(const char *text, size_t n_bytes, const char *what, struct ner_json **out,
                          struct ner_err *err);
-/* Another document in the place of json's, which saves opening a connection. After a failure `json` has
-** no document, and may be given another or be closed. */
+/* Another document in the place of json's, which saves opening a connection. After a failure
+** `json` has no document, and may be given another or be closed. */
 int ner_json_replace(struct ner_json *json, const char *text, size_t n_bytes, const char *what,
                      struct ner_err *err);
 void ner_json_close(struct ner_json *json);
@@ -82,8 +82,8 @@ int ner_json_each(struct ner_json *json, const char *path, ner_json_fn fn, void 
 int ner_json_each_in(struct ner_json *json, const struct ner_json_item *item, ner_json_fn fn,
                      void *arg, struct ner_err *err);
 
-/* The UTF-8 string s as a JSON string, not terminated: returns its bytes, which are written to `out`
-** unless that is NULL. */
+/* The UTF-8 string s as a JSON string, not terminated: returns its bytes, which are written to
+** `out` unless that is NULL. */
 size_t ner_json_quote(const char *s, char *out);
 /* Adds a string to *list, a JSON array as text (NULL: empty), to be freed with NER_FREE. */
 int ner_json_append(char **list, const char *s, struct ner_err *err);

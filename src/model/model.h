@@ -64,9 +64,9 @@ enum ner_label_role {
 
 /* A label taken apart once, in the two ways in which it is read.
 **
-** As Hugging Face does (first, simple, average, max): "B-PER" is ('B', "PER"), anything without B- or
-** I- is ('I', itself). Joining looks at the tag, which keeps a prefix it does not know ("E-PER" is not
-** "PER"); the entity's type is all behind the first '-'.
+** As Hugging Face does (first, simple, average, max): "B-PER" is ('B', "PER"), anything without B-
+** or I- is ('I', itself). Joining looks at the tag, which keeps a prefix it does not know ("E-PER"
+** is not "PER"); the entity's type is all behind the first '-'.
 **
 ** By the scheme of the whole label set (strict): "B-PER" or "PER-B" is (BEGIN, "PER"). */
 struct ner_label {
@@ -113,8 +113,8 @@ int ner_precision_parse(const char *name, enum ner_precision *out, struct ner_er
 /* "first", "simple", "average", "max", "strict" (any case). */
 int ner_aggregation_parse(const char *name, enum ner_aggregation *out, struct ner_err *err);
 
-/* How a function that is given no aggregation reads the model: `first`, but `strict` where only that
-** understands the labels' scheme. */
+/* How a function that is given no aggregation reads the model: `first`, but `strict` where only
+** that understands the labels' scheme. */
 struct ner_options ner_model_options(const struct ner_model *model);
 
 /* A hash of everything that decides what the model answers: every tensor as the kernels hold it,

@@ -1,9 +1,9 @@
 /*
 ** one_file.c - the one-file model: reading and writing it.
 **
-** An ordinary safetensors file whose tensors are what struct ner_model points to:
-** opening it checks names, dtypes and shapes, reads the data and points to it. The
-** layout is said once, in each_tensor(), for reading and writing alike:
+** An ordinary safetensors file that holds the tensors of struct ner_model. Opening it checks names,
+** dtypes and shapes, reads the data and sets the model's pointers. each_tensor() states the layout
+** once, for reading and for writing:
 **
 **   __metadata__             format "sqlite-ner", version "3", precision "f32" | "int8"
 **   config                   U8 [n]  JSON, see config.c
@@ -19,8 +19,9 @@
 **   layer.I.attn_norm.gain   F32 [hidden]; and .bias; and ffn_norm
 **   classifier.weight, .bias always F32
 **
-** Zeros fill up panels. In a file of version "1" int8 weights may exceed the bound that kernels rely on
-** (NER_I8_LIMIT in kernels.h): they are packed once more when it is opened, in memory. 1/√head is folded into Q.
+** Zeros fill up panels. In a file of version "1" int8 weights may exceed the bound that kernels
+** rely on (NER_I8_LIMIT in kernels.h): they are packed once more when it is opened, in memory.
+** 1/√head is folded into Q.
 */
 #include "model/internal.h"
 
@@ -32,8 +33,9 @@
 
 #define FORMAT  "sqlite-ner"
 #define VERSION "3"
-/* Versions 1 and 2 have no "tokenizer": config holds the text rules, all else is BERT's, and a piece
-** stands in "vocabulary" as it is. In version 1 int8 weights need not keep the bound of kernels.h. */
+/* Versions 1 and 2 have no "tokenizer": config holds the text rules, all else is BERT's, and a
+** piece stands in "vocabulary" as it is. In version 1 int8 weights need not keep the bound of
+** kernels.h. */
 #define VERSION_2 "2"
 #define VERSION_1 "1"
 
@@ -55,8 +57,8 @@ struct visit {
   void *arg;
 };
 
-/* Pointers to different types are read and written through memcpy: all have one
-** representation, but may not be accessed as one another. */
+/* Pointers to different types have one representation but may not be accessed as one another, so
+** memcpy reads and writes them. */
 static const void *get_pointer(const struct slot *slot) {
   const void *value;
   memcpy(&value, slot->pointer, sizeof value);

@@ -1,8 +1,8 @@
 /*
 ** open.h - opening and converting models with a way to cancel.
 **
-** ner_model_open(), ner_model_open_bundled() and ner_convert() of ner.h are the same without it. All
-** of them return a model with one reference, which ner_model_unref() releases.
+** ner_model_open(), ner_model_open_bundled() and ner_convert() of ner.h are the same without it.
+** All of them return a model with one reference, which ner_model_unref() releases.
 */
 #ifndef NER_OPEN_H
 #define NER_OPEN_H

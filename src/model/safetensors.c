@@ -280,8 +280,8 @@ static int safetensors_fail(struct ner_safetensors *file, const unsigned char *b
   return rc ? rc : ner_fail_no_weights(file->name, bytes, n, why, err);
 }
 
-/* Reads only ranges that are known to lie in the file. No message repeats bytes of a file whose header
-** is not JSON: it may be any file at all. */
+/* Reads only ranges that are known to lie in the file. No message repeats bytes of a file whose
+** header is not JSON: it may be any file at all. */
 static int safetensors_parse_file(struct ner_safetensors *file, const unsigned char *bytes,
                                   size_t n_bytes, struct ner_err *err) {
   struct safetensors_parse p = {.file = file};

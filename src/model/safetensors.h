@@ -67,9 +67,9 @@ size_t ner_dtype_bytes(enum ner_dtype dtype);
 void ner_tensor_to_f32(const struct ner_tensor *tensor, uint64_t first, uint64_t n, float *out);
 void ner_widen_f32(enum ner_dtype dtype, const unsigned char *data, uint64_t n, float *out);
 
-/* Writes a file of these tensors. A tensor whose size is a multiple of 64 bytes begins at a multiple
-** of 64 bytes of the file. metadata: key, value pairs, NULL-terminated. The file is written beside the
-** target and renamed into place; `cancel` is polled while writing. */
+/* Writes a file of these tensors. A tensor whose size is a multiple of 64 bytes begins at a
+** multiple of 64 bytes of the file. metadata: key, value pairs, NULL-terminated. The file is
+** written beside the target and renamed into place; `cancel` is polled while writing. */
 int ner_safetensors_write(const char *path, const struct ner_tensor *tensors, size_t n,
                           const char *const *metadata, const struct ner_cancel *cancel,
                           struct ner_err *err);

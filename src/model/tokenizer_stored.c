@@ -2,8 +2,8 @@
 ** tokenizer_stored.c - a tokenizer's rules as a one-file model stores them, written and read; see
 ** tokenizer_json.h.
 **
-** One JSON object: added_tokens, normalizer and pre_tokenizer as in a tokenizer.json, except that an
-** added token also has its normalised pattern; then before and after (ids around a text), unk,
+** One JSON object: added_tokens, normalizer and pre_tokenizer as in a tokenizer.json, except that
+** an added token also has its normalised pattern; then before and after (ids around a text), unk,
 ** named_unk, max_word_cp and prefix, which a tokenizer.json has elsewhere.
 */
 #include "model/tokenizer_json.h"

@@ -1,6 +1,6 @@
 /*
-** added_tokens.h - tokens that are looked for in the text before anything else: [MASK], and whatever
-** was added to a vocabulary afterwards.
+** added_tokens.h - tokens that are looked for in the text before anything else: [MASK], and
+** whatever was added to a vocabulary afterwards.
 **
 **     ner_added_tokens_add(&added, &token, &err);   for each
 **     ner_added_tokens_finish(&added, &err);

@@ -1,20 +1,18 @@
 /*
 ** text.c - UTF-8, BERT's normalisation and word splitting; see text.h.
 **
-** The reference makes four passes over the whole text, each a new string:
-** clean_text, spaces around ideographs, NFD and the deletion of marks,
-** lowercase; then it splits. Here the passes are folded into one walk that
-** builds a word at a time and allocates nothing:
+** The reference makes four passes over the whole text and each of them makes a new string:
+** clean_text, spaces around ideographs, NFD with deletion of marks, lowercase. Then it splits.
+** This file does all of it in one walk that builds a word at a time and allocates nothing:
 **
 **   ASCII word between ASCII blanks or punctuation ─► itself        word_next_plain()
 **   anything else, per code point:
 **     deleted? ─► blank? ─► ideograph? ─► decompose ─► per part:
 **       mark? ─► punctuation? ─► lowercase ─► append                word_next_mixed()
 **
-** One thing does not work per code point: NFD sorts a run of combining marks by
-** class, over the borders of the characters they came from. Nearly always all
-** of the run is deleted right after, so that the order does not matter; see
-** word_add_marks() for the rest.
+** One step does not work per code point: NFD sorts a run of combining marks by class, across the
+** borders of the characters that they came from. Nearly always the whole run is deleted afterwards
+** and the order does not matter; word_add_marks() handles the other cases.
 */
 #include "text/text.h"
 
@@ -39,7 +37,7 @@ static inline unsigned word_flags(int32_t c) {
   return c < 0x80 ? byte_flags[c] : ner_char_flags(c);
 }
 
-/* The parts c (with these flags) decomposes into; itself when it does not. */
+/* The parts into which c, with these flags, decomposes; c itself if it does not. */
 static int word_decompose(const struct ner_splitter *s, int32_t c, unsigned flags,
                           int32_t parts[NER_CHAR_PARTS]) {
   if( s->rules->strip_accents && flags & NER_CHAR_DECOMPOSES )
@@ -60,8 +58,8 @@ void ner_splitter_init(struct ner_splitter *s, const struct ner_text_rules *rule
   s->base = (struct ner_cursor){base_byte, base_cp};
 }
 
-/* The next code point that clean_text leaves, with its place, and moves *at past
-** it; -1 at the end of the text. */
+/* Returns the next code point that clean_text keeps, with its place, and moves *at past it; -1 at
+** the end of the text. */
 static int32_t word_take(const struct ner_splitter *s, struct ner_cursor *at,
                          struct ner_place *place, unsigned *flags) {
   while( at->byte < s->n_bytes ) {
@@ -99,16 +97,15 @@ static void word_append_cased(struct ner_splitter *s, struct ner_word *w, int32_
   }
 }
 
-/* Appends what is left of a run of combining marks, which begins with part
-** s->n_given of the character at s->at, and moves past it.
+/* Appends the rest of a run of combining marks, which begins with part s->n_given of the character
+** at s->at, and moves past it.
 **
-** NFD sorts the run by combining class, stably. Marks of the reference's newer
-** Unicode data, and a few spacing ones, outlive strip_accents, and two things can
-** be seen of them: their order, and their places. The reference hands out places
-** in the order of the sorted marks: a first part takes the next character of the
-** run, whatever it was made from, a further part shares the one before.
-** A pass over the run per class that occurs sorts it without memory. Marks are
-** never blank, punctuation or cased, so all of the run belongs to one word. */
+** NFD sorts the run by combining class, stably. Marks of the reference's newer Unicode data and a
+** few spacing marks survive strip_accents; their order and their places are visible in the result.
+** The reference assigns places in the order of the sorted marks: a character's first part takes the
+** place of the next character of the run, regardless of its origin, and each further part shares
+** the place before it. One pass over the run for each class that occurs sorts it without memory.
+** Marks are never blank, punctuation or cased, so the whole run belongs to one word. */
 static void word_add_marks(struct ner_splitter *s, struct ner_word *w) {
   struct ner_cursor taker = s->at, end = s->at;
   struct ner_place place = {0}, ignored;
@@ -143,7 +140,7 @@ static void word_add_marks(struct ner_splitter *s, struct ner_word *w) {
   s->n_given = 0;
 }
 
-/* The next word, whatever it is made of. */
+/* The next word, made of any characters. */
 static bool word_next_mixed(struct ner_splitter *s, struct ner_word *w) {
   w->norm = s->buffer;
   w->plain = false;
@@ -194,8 +191,8 @@ static bool word_next_mixed(struct ner_splitter *s, struct ner_word *w) {
   }
 }
 
-/* The next word when it is all ASCII and so is what follows it; otherwise false
-** and s->at is where word_next_mixed() should begin. */
+/* The next word if it and the character after it are ASCII. Otherwise false, and s->at is where
+** word_next_mixed() begins. */
 static bool word_next_plain(struct ner_splitter *s, struct ner_word *w) {
   uint32_t begin = s->at.byte, end, i;
   while( begin < s->n_bytes && byte_flags[s->text[begin]] == NER_CHAR_SPACE ) begin++;

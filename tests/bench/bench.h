@@ -18,12 +18,13 @@ size_t bench_run(struct ner_model *model, const struct ner_input *inputs, size_t
 double bench_peak(bool int8);
 
 /* tables.c. The model called `name` (NULL: the default) over a table: ner_query() beside packed
-** batches of the same texts (which change their order), and the memory that n_rows short rows take. */
+** batches of the same texts (which change their order), and the memory that n_rows short rows
+** take. */
 void bench_query(struct ner_model *model, const char *name, struct ner_input *inputs, size_t n,
                  int rounds, bool terse);
 void bench_memory(const char *name, size_t n_rows, bool enrich);
-/* How soon an interrupt is felt by everything that takes its time over n_bytes of text; NULL or one of
-** them. */
+/* How soon an interrupt is felt by everything that takes its time over n_bytes of text; NULL or
+** one of them. */
 void bench_interrupts(const char *name, size_t n_bytes, const char *only);
 
 /* growth.c: cost by number of rows and by length of a text. */

@@ -1,7 +1,7 @@
 /*
-** growth.c - cost against work: ner_query() over 1, 10, ..., 10^6 rows and ner() over one text of 10^2,
-** ..., 10^7 bytes. Tokens/s and ns/token ought to stay the same once start-up costs are spread; memory and
-** the threads that were busy stand beside them.
+** growth.c - cost against work: ner_query() over 1, 10, ..., 10^6 rows and ner() over one text of
+** 10^2, ..., 10^7 bytes. Tokens/s and ns/token ought to stay the same once start-up costs are
+** spread; memory and the threads that were busy stand beside them.
 */
 #include "bench.h"
 
@@ -54,8 +54,9 @@ static size_t growth_tokens(const struct ner_model *model, sqlite3 *db, const ch
   return n;
 }
 
-/* The best of several runs, all of them together at least a third of a second. format: the statement, with
-** the run's number (%d) appended to each text, so that no text was seen before, and the model's name. */
+/* The best of several runs, all of them together at least a third of a second. format: the
+** statement, with the run's number (%d) appended to each text, so that no text was seen before,
+** and the model's name. */
 static void growth_row(sqlite3 *db, const char *what, size_t size, size_t tokens,
                        const char *format, const char *name) {
   double best = 0, cpu = 0, spent = 0;

@@ -158,7 +158,8 @@ static bool passes_next_word(const struct passes *p, size_t *at, size_t *begin, 
   return *end > *begin;
 }
 
-/* The splitter of the library gives the same words, of the same code points, from the same places. */
+/* The splitter of the library gives the same words, of the same code points, from the same
+** places. */
 static void passes_compare(const char *text, size_t n, const struct ner_text_rules *rules) {
   struct passes p = passes_normalise(text, n, rules);
   struct ner_splitter split;

@@ -144,8 +144,8 @@ static void discard(struct answer *a) {
   free(a->cells);
 }
 
-/* Text that SQLite does not bring back from UTF-8 to UTF-16 as it was: it makes U+FFFD of U+FFFE and
-** U+FFFF, and three bytes of a text's last, lone surrogate, but no surrogate of those. */
+/* Text that SQLite does not bring back from UTF-8 to UTF-16 as it was: it makes U+FFFD of U+FFFE
+** and U+FFFF, and three bytes of a text's last, lone surrogate, but no surrogate of those. */
 static bool lossy(const char *text, size_t n) {
   for( size_t i = 0; i + 2 < n; i++ ) {
     const unsigned char *s = (const unsigned char *)text + i;

@@ -1,11 +1,12 @@
 /*
-** train.c - fuzzes ner_train(): spans, tags and options of any kind, through SQL, with a tiny model.
+** train.c - fuzzes ner_train(): spans, tags and options of any kind, through SQL, with a tiny
+** model.
 **
 **     three pieces, each ended by 0xFF: text (or words), entities (or tags), options; a byte
 **     that says what stands beside the row: nothing, a good row, the same text with other entities
 **
-** An error is fine. What is not: a crash; a row that contradicts itself; a file that does not load or
-** does not know its labels; anything left when training failed.
+** An error is fine. What is not: a crash; a row that contradicts itself; a file that does not load
+** or does not know its labels; anything left when training failed.
 */
 #include "fuzz.h"
 #include "engine/registry.h"

@@ -476,7 +476,8 @@ static void tokenizer_files(void **state) {
   test_dir_make(dir);
   tiny_write(dir, &tiny);
   a = must_open(dir, NER_PRECISION_FILE);
-  /* tokenizer.json alone: its vocabulary and its rules, but those that BERT's class has by default */
+  /* tokenizer.json alone: its vocabulary and its rules, but those that BERT's class has by
+  ** default */
   test_write_text(dir, "tokenizer.json", tiny_tokenizer_json);
   test_remove(dir, "vocab.txt");
   test_remove(dir, "tokenizer_config.json");
@@ -742,8 +743,8 @@ static void patch(const char *dir, const char *from, const char *to) {
   free(bytes);
 }
 
-/* An int8 file of layout version 1 may hold any weights: they are packed once more, within the bound that the
-** kernels need, and stay what they were to half a step. */
+/* An int8 file of layout version 1 may hold any weights: they are packed once more, within the
+** bound that the kernels need, and stay what they were to half a step. */
 static void version_one(void **state) {
   const struct tiny tiny = tiny_distilbert();
   char dir[TEST_PATH], path[TEST_PATH], *bytes, *at;

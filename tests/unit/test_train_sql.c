@@ -111,8 +111,8 @@ static void *interrupt_later(void *arg) {
   return NULL;
 }
 
-/* At moments spread over labelling by the base, steps, validation, checkpoints and writing. The machine
-** may be busy: some seconds are the limit here, and the longest wait is shown. */
+/* At moments spread over labelling by the base, steps, validation, checkpoints and writing. The
+** machine may be busy: some seconds are the limit here, and the longest wait is shown. */
 static void an_interrupt_is_felt(void **state) {
   double longest = 0;
   int n_interrupted = 0;
