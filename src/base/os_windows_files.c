@@ -405,25 +405,27 @@ int ner_os_resolve(const char *path, char **out) {
   return rc;
 }
 
-/* A link that leads nowhere is an error: there is no way to ask where it would lead. */
+/* A link that leads nowhere is an error: there is no way to ask where it would lead. So is a file
+** with the attribute "read-only", which Windows does not replace: better now than once all is
+** written. */
 int ner_os_follow(const char *path, char **out, struct ner_os_info *info) {
-  wchar_t *wide;
-  DWORD attributes;
-  int rc = windows_path(path, &wide);
-  info->kind = NER_FILE_MISSING;
+  wchar_t *wide = NULL;
+  int rc = ner_os_look_at_entry(path, info);
+  const bool is_link = rc == 0 && info->kind == NER_FILE_OTHER && strcmp(info->what, "a link") == 0;
   *out = NULL;
-  if( rc ) return rc;
-  attributes = GetFileAttributesW(wide);
-  if( attributes == INVALID_FILE_ATTRIBUTES ) rc = windows_error();
-  NER_FREE(wide);
-  if( rc == 0 ) {
-    rc = ner_os_look_at(path, info);
-    if( rc || (attributes & FILE_ATTRIBUTE_REPARSE_POINT) )
-      return rc ? rc : ner_os_resolve(path, out);
+  if( rc == ERROR_FILE_NOT_FOUND ) {
+    info->kind = NER_FILE_MISSING;
+    rc = 0;
   }
-  if( rc == ERROR_FILE_NOT_FOUND ) rc = 0;
-  *out = ner_strndup(path, strlen(path));
-  return rc || *out ? rc : ERROR_NOT_ENOUGH_MEMORY;
+  if( is_link && (rc = ner_os_look_at(path, info)) == 0 )
+    rc = ner_os_resolve(path, out);
+  else if( rc == 0 && !(*out = ner_strndup(path, strlen(path))) )
+    rc = ERROR_NOT_ENOUGH_MEMORY;
+  if( rc || info->kind != NER_FILE_REGULAR ) return rc;
+  rc = windows_path(*out, &wide);
+  if( rc == 0 && (GetFileAttributesW(wide) & FILE_ATTRIBUTE_READONLY) ) rc = ERROR_ACCESS_DENIED;
+  NER_FREE(wide);
+  return rc;
 }
 
 void ner_os_list(const char *dir, bool (*fn)(void *arg, const char *name), void *arg) {

@@ -289,6 +289,9 @@ static void *keep_rewriting(void *arg) {
   struct rewriter *r = arg;
   while( !atomic_load(&r->cancel) ) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+#ifdef _WIN32
+    if( fd < 0 ) continue; /* the file is being read */
+#endif
     for( size_t at = 0; at < r->n; at += 1 << 20 ) {
       size_t n = r->n - at < 1 << 20 ? r->n - at : 1 << 20;
       if( write(fd, r->bytes + at, n) != (ssize_t)n ) abort();
