@@ -28,6 +28,9 @@ static void pair_open(struct pair *p, const char *journal, int n_docs) {
   do_sqlf(p->db, "PRAGMA journal_mode = %s", journal);
   make_docs(p->db, n_docs);
   p->other = open_plain(p->path);
+#ifdef _WIN32 /* there a journal that one connection keeps open cannot be deleted by another */
+  do_sqlf(p->other, "PRAGMA journal_mode = %s", journal);
+#endif
 }
 
 static void pair_close(struct pair *p) {
