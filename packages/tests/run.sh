@@ -62,7 +62,7 @@ npm_install() { # NAME PACKAGE...: into the current folder
 }
 new_venv() { "$python" -m venv "$1" >"$tmp/log" 2>&1 || { no "$python -m venv"; return 1; }; }
 
-# --- what was made
+# --- what was made, and the commands of packages/README.md
 
 [ -f dist/SHA256SUMS ] || { echo "there is no dist/SHA256SUMS; run make packages"; exit 1; }
 check "SHA256SUMS" sh -c 'cd dist && sha256sum --quiet --strict --check SHA256SUMS'
@@ -71,6 +71,16 @@ import json, os
 assets = json.load(open("dist/sqlpkg.json"))["assets"]
 assert assets["files"] and set(assets["checksums"]) == set(assets["files"].values())
 assert all(os.path.exists("dist/" + name) for name in assets["checksums"])'
+
+test_page() {
+  mkdir -p "$tmp/page"
+  awk '$0 == "```sh" { on = 1; next } /^```/ { on = 0 } on' packages/README.md | sed "s|/path/to/sqlite-ner|$root|" >"$tmp/page.sh"
+  # On this machine, this machine's library.
+  sed -i "s/linux-x64-gnu/linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')-gnu/" "$tmp/page.sh"
+  command -v npm >/dev/null || sed -i '/^npm /d' "$tmp/page.sh"
+  check "packages/README.md" sh -ec "cd $tmp/page && . $tmp/page.sh && env/bin/python -c 'import sqlite_ner_ext'"
+}
+[ -n "$few" ] || test_page
 
 # --- Python
 
@@ -87,6 +97,7 @@ test_python() {
   pip_install "Python's other SQLites and data frames" "$tmp/python" $more || true
   suite "$tmp/python/bin/python" "$tests/python_test.py"
   suite "$tmp/python/bin/python" "$tests/trouble_test.py" "$dist"
+  [ -n "$few" ] || suite "$tmp/python/bin/python" "$tests/pages_test.py" python
   pip_install "progress bar of tqdm" "$tmp/python" tqdm &&
     check "the command with tqdm" sh -c "cd '$tmp' && sqlite3 t.db \"CREATE TABLE docs(id INTEGER PRIMARY KEY, body); INSERT INTO docs(body) VALUES('Reuters in Paris')\" && python/bin/python -m sqlite_ner_ext t.db docs body 2>&1 | grep 'rows/s'"
   if pip_install "types" "$tmp/python" mypy; then
@@ -122,6 +133,7 @@ test_plugins() {
     [ -n "$few" ] || skip "screenshots: no chromium"
     suite "$tmp/plugins/bin/python" "$tests/datasette_test.py"
   fi
+  [ -n "$few" ] || suite "$tmp/plugins/bin/python" "$tests/pages_test.py" sqlite-utils datasette
 }
 
 test_scale_out() {
@@ -130,7 +142,10 @@ test_scale_out() {
   prove() { "$tmp/scale/bin/python" packages/scale-out/prove.py "$tmp/$1" --engines "$1" --rows 20000 --parts 20 --kill --model models/ner-small.safetensors; }
   check "Dask, a worker killed" prove dask
   if ! command -v java >/dev/null; then skip "Spark: no Java"
-  elif pip_install "Spark" "$tmp/scale" pyspark; then check "Spark, a worker killed" prove spark; fi
+  elif pip_install "Spark" "$tmp/scale" pyspark; then
+    check "Spark, a worker killed" prove spark
+    suite "$tmp/scale/bin/python" "$tests/pages_test.py" scale-out
+  fi
 }
 
 if command -v "$python" >/dev/null && "$python" -c 'import venv, ensurepip' 2>/dev/null; then
