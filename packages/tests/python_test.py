@@ -98,6 +98,11 @@ def test_frames():
         first = found[found["row"] == 0]
         check("pandas: entities", list(zip(first["entity"], first["label"])) == FOUND)
         check("pandas: bytes are an error", "bytes" in sqlite_ner_ext.label(pandas.DataFrame({"b": [b"x"]}), "b")["error"][0])
+        for missing in (pandas.NA, pandas.NaT, float("nan"), None):
+            check(f"pandas: {missing}", len(sqlite_ner_ext.label(pandas.DataFrame({"b": pandas.Series([missing], dtype="object")}), "b")) == 0)
+        for odd in ([1, 2], {"a": 1}, True):
+            check(f"pandas: {odd} is an error", "give a string" in sqlite_ner_ext.label(pandas.DataFrame({"b": pandas.Series([odd], dtype="object")}), "b")["error"][0])
+        check("pandas: NA of its strings", len(sqlite_ner_ext.label(pandas.DataFrame({"b": pandas.Series([TEXT, None], dtype="string")}), "b")) == 2)
         check("pandas: no column", raises(KeyError, "the columns are body", sqlite_ner_ext.label, pandas.DataFrame({"body": texts}), "x"))
         clean = [t for t in texts if not isinstance(t, float)]
         clean[3] = "é😀 Paris in Berlin"

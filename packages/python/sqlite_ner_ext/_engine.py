@@ -107,6 +107,18 @@ def _options(aggregation: str | None, threshold: float | None) -> _Options:
     return _Options(AGGREGATIONS.index(name), 0.0 if threshold is None else float(threshold))
 
 
+def _is_missing(value: Any) -> bool:
+    """None, NaN, pandas' NaT and NA."""
+    if value is None or isinstance(value, (bytes, int)):
+        return value is None
+    try:
+        return bool(value != value)
+    except TypeError:  # NA compares to NA
+        return True
+    except ValueError:  # an array
+        return False
+
+
 def entities_of_texts(
     pairs: Iterable[tuple[Any, Any]], model: str | None, aggregation: str | None, threshold: float | None
 ) -> Iterator[tuple]:
@@ -121,7 +133,7 @@ def entities_of_texts(
     encoded: list = []
     size = 0
     for key, value in pairs:
-        if value is None or value != value:  # NULL, NaN
+        if not isinstance(value, str) and _is_missing(value):
             continue
         data = b""
         if isinstance(value, str):
