@@ -65,6 +65,7 @@ struct ner_examples {
   size_t n_sequences, cap_sequences;
   struct ner_train_example *example;
   size_t n_examples, cap_examples;
+  size_t n_rehearsal; /* of the examples, the last ones: see ner_examples_rehearse() */
   char **type; /* [n_types] in the order of appearance */
   size_t n_types, cap_types;
   bool all_valid; /* rows added from now on are for validation */
@@ -89,11 +90,16 @@ int ner_examples_add_text(struct ner_examples *ex, const char *utf8, size_t n_by
 int ner_examples_add_words(struct ner_examples *ex, const struct ner_slice *word,
                            const struct ner_slice *tag, size_t n_words, struct ner_err *err);
 
-/* Settles labels and targets. extend: the base's labels and new ones behind them; otherwise the
-** types of the examples alone. valid_share: of the examples, when none was added as valid; equal
+/* Settles labels and targets. extend: the base's labels and new ones behind them, and texts for
+** rehearsal; otherwise the types of the examples alone. valid_share: of the examples, when none was added as valid; equal
 ** texts stay together. Fails when there is nothing to learn. */
 int ner_examples_finish(struct ner_examples *ex, bool extend, double valid_share, uint64_t seed,
                         struct ner_err *err);
+
+/* Adds texts of random words for each example to train on, all their words outside: the base is
+** to label them. */
+int ner_examples_rehearse(struct ner_examples *ex, int32_t outside, uint64_t seed,
+                          struct ner_err *err);
 
 /* "empty spans skipped: 2 (first: row 7); ...", for NER_FREE; "" when all was well. NULL: no
 ** memory. */

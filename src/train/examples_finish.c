@@ -186,7 +186,7 @@ int ner_examples_finish(struct ner_examples *ex, bool extend, double valid_share
     return ner_fail(err, NER_ERROR, "ner_train(): no row is left to train on; look at the SELECT");
   if( (rc = finish_labels(ex, err)) ) return rc;
   finish_targets(ex);
-  return NER_OK;
+  return extend ? ner_examples_rehearse(ex, finish_find(ex, "O", true), seed, err) : NER_OK;
 }
 
 /* ---- the note ---- */

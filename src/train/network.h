@@ -25,6 +25,8 @@ struct ner_train_batch {
   const int32_t *seq_begin; /* [n_seq + 1] */
   const int32_t *word;      /* [n_tok] rows of the word embeddings */
   const int32_t *target;    /* [n_tok] label; -1: the token does not count */
+  const float *soft;        /* [n_tok, n_labels] probabilities to learn in the label's place, where
+                            ** a token counts; NULL: the labels alone */
 };
 
 /* rate 0: none. Whether a number is dropped is a function of the key, its layer and its place in

@@ -11,7 +11,8 @@
 **     u = h·W1ᵀ + b
 **     f = drop(gelu(u)·W2ᵀ + b) + h;  x = LN(f)
 **   logits = drop(x)·Wcᵀ + b
-**   loss = mean of -log softmax(logits)[target] over the tokens that have one
+**   loss = mean of -log softmax(logits)[target] over the tokens that have one; with probabilities
+**          p in the target's place, of the divergence Σ p·(log p - log softmax(logits))
 **
 ** Attention goes over texts and heads, everything else over blocks of rows.
 */
@@ -120,18 +121,21 @@ static void forward_layer_job(void *arg, int job, int rank) {
 }
 
 /* A token's loss, and the gradient of the mean loss by its logits. */
-static double forward_loss(const float *logits, int32_t n, int32_t target, int32_t n_targets,
-                           float *grad) {
-  double sum = 0, top = logits[0];
+static double forward_loss(const float *logits, int32_t n, int32_t target, const float *soft,
+                           int32_t n_targets, float *grad) {
+  double sum = 0, loss = 0, top = logits[0];
   if( target < 0 ) {
     memset(grad, 0, (size_t)n * sizeof *grad);
     return 0;
   }
   for( int32_t k = 1; k < n; k++ ) top = logits[k] > top ? logits[k] : top;
   for( int32_t k = 0; k < n; k++ ) sum += exp(logits[k] - top);
-  for( int32_t k = 0; k < n; k++ )
-    grad[k] = (float)((exp(logits[k] - top) / sum - (k == target)) / n_targets);
-  return log(sum) - (logits[target] - top);
+  for( int32_t k = 0; k < n; k++ ) {
+    const double p = soft ? soft[k] : k == target;
+    grad[k] = (float)((exp(logits[k] - top) / sum - p) / n_targets);
+    if( p > 0 ) loss += p * (log(p) + log(sum) - (logits[k] - top));
+  }
+  return loss;
 }
 
 static void forward_classify_job(void *arg, int job, int rank) {
@@ -150,6 +154,7 @@ static void forward_classify_job(void *arg, int job, int rank) {
   for( int32_t i = begin; i < begin + m; i++ )
     t->loss[i] =
         forward_loss(net->logits + (size_t)i * n_labels, c->n_labels, pass->batch->target[i],
+                     pass->batch->soft ? pass->batch->soft + (size_t)i * n_labels : NULL,
                      net->n_targets, t->d_logits + (size_t)i * n_labels);
 }
 

@@ -22,7 +22,7 @@
 struct ner_train_batch ner_trainer_batch(struct ner_trainer *t, const size_t *order, size_t n,
                                          size_t *at) {
   struct ner_train_batch batch = {
-      .seq_begin = t->seq_begin, .word = t->batch_word, .target = t->batch_target};
+      .seq_begin = t->seq_begin, .word = t->batch_word, .target = t->batch_target, .soft = t->batch_soft};
   t->seq_begin[0] = 0;
   for( ; *at < n; ++*at ) {
     const struct ner_train_sequence *s = &t->ex.sequence[order[*at]];
@@ -31,6 +31,10 @@ struct ner_train_batch ner_trainer_batch(struct ner_trainer *t, const size_t *or
       t->batch_word[batch.n_tok + i] = t->row_of[t->ex.id[s->begin + (size_t)i]];
       t->batch_target[batch.n_tok + i] = t->ex.target[s->begin + (size_t)i];
     }
+    if( t->soft )
+      memcpy(t->batch_soft + (size_t)batch.n_tok * t->ex.n_labels,
+             t->soft + s->begin * t->ex.n_labels,
+             (size_t)s->n_tok * t->ex.n_labels * sizeof *t->soft);
     batch.n_tok += s->n_tok;
     t->seq_begin[++batch.n_seq] = batch.n_tok;
   }
@@ -120,8 +124,11 @@ static int trainer_first_note(struct ner_trainer *t, struct ner_err *err) {
     return ner_fail_nomem(err);
   }
   n = snprintf(note, size, "%zu texts to train on, %zu to validate on, %zu labels; memory: %llu MB",
-               t->ex.n_examples - n_valid, n_valid, t->ex.n_labels,
+               t->ex.n_examples - t->ex.n_rehearsal - n_valid, n_valid, t->ex.n_labels,
                (unsigned long long)(t->memory_bytes / 1000000 + 1));
+  if( t->ex.n_rehearsal > 0 )
+    n += snprintf(note + n, size - (size_t)n,
+                  "; %zu texts of random words rehearse what the base knows", t->ex.n_rehearsal);
   if( t->base->precision == NER_PRECISION_INT8 )
     n += snprintf(note + n, size - (size_t)n,
                   "; the base's int8 weights are widened, which keeps "

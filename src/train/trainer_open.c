@@ -88,6 +88,8 @@ static int open_check_memory(struct ner_trainer *t, const struct ner_params_conf
     written = vocabulary + (written - vocabulary * 4) / 4;
   t->memory_bytes = ner_network_bytes(config, capacity_tok) + moments + written;
   if( t->has_valid ) t->memory_bytes += moments / 2;
+  if( t->options.extend )
+    t->memory_bytes += ((uint64_t)t->ex.n_tok + (uint64_t)capacity_tok) * t->ex.n_labels * 4;
   if( t->memory_bytes <= left ) return NER_OK;
   return ner_fail(err, NER_ERROR,
                   "ner_train(): %llu MB of memory are needed and %llu MB are free; lower "
@@ -165,6 +167,11 @@ static int open_memory(struct ner_trainer *t, const struct ner_cancel *cancel,
   t->seq_begin = ner_alloc((size_t)capacity + 1, sizeof *t->seq_begin);
   t->batch_word = ner_alloc((size_t)capacity, sizeof *t->batch_word);
   t->batch_target = ner_alloc((size_t)capacity, sizeof *t->batch_target);
+  if( t->options.extend ) {
+    t->soft = ner_calloc(t->ex.n_tok, t->ex.n_labels * sizeof *t->soft);
+    t->batch_soft = ner_calloc((size_t)capacity, t->ex.n_labels * sizeof *t->batch_soft);
+    if( !t->soft || !t->batch_soft ) return ner_fail_nomem(err);
+  }
   t->predicted = ner_alloc(t->ex.n_tok, sizeof *t->predicted);
   t->order = ner_alloc(t->ex.n_sequences, sizeof *t->order);
   if( t->has_valid ) {
@@ -266,6 +273,8 @@ void ner_trainer_close(struct ner_trainer *t) {
   NER_FREE(t->batch_word);
   NER_FREE(t->batch_target);
   NER_FREE(t->predicted);
+  NER_FREE(t->soft);
+  NER_FREE(t->batch_soft);
   NER_FREE(t->score);
   NER_FREE(t->type_of);
   NER_FREE(t->note);

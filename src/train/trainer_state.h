@@ -33,6 +33,9 @@ struct ner_trainer {
   size_t *order;      /* [n_train] training sequences in the order of this epoch */
   size_t n_train, at; /* at: the next of `order` */
   int32_t *seq_begin, *batch_word, *batch_target; /* of one batch */
+  float *soft;       /* [ex.n_tok, n_labels] of extend: the base's probabilities, or the label's;
+                     ** NULL: labels alone */
+  float *batch_soft; /* [capacity, n_labels] */
   int32_t *predicted;                             /* [ex.n_tok] label by validation */
   float *best; /* [layout.n], where trained; NULL: nothing is validated on */
   bool has_valid, valid_has_entities;
@@ -66,7 +69,7 @@ int ner_trainer_validate(struct ner_trainer *t, const struct ner_cancel *cancel,
 /* Scores of t->written on them. */
 int ner_trainer_validate_written(struct ner_trainer *t, const struct ner_cancel *cancel,
                                  struct ner_err *err);
-/* Words outside for the user get the label that the base gives them. */
+/* Words outside for the user get the label that the base gives them, and its probabilities. */
 int ner_trainer_label_by_base(struct ner_trainer *t, const struct ner_cancel *cancel,
                               struct ner_err *err);
 int ner_trainer_scores_new(struct ner_trainer *t, struct ner_err *err);

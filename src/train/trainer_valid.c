@@ -7,6 +7,7 @@
 */
 #include "train/trainer_state.h"
 
+#include <math.h>
 #include <string.h>
 #include "engine/encoder.h"
 #include "engine/spans.h"
@@ -114,7 +115,17 @@ static size_t *valid_sequences(const struct ner_trainer *t, bool all, size_t *n)
   return list;
 }
 
-/* The likeliest label of each token that counts; only_base: among the base's. */
+/* The probabilities of the base's labels. */
+static void valid_soften(const struct ner_trainer *t, const float *logits, float top, float *soft) {
+  double sum = 0;
+  for( size_t k = 0; k < t->ex.n_labels; k++ ) {
+    soft[k] = t->ex.base_label[k] >= 0 ? expf(logits[k] - top) : 0;
+    sum += soft[k];
+  }
+  for( size_t k = 0; k < t->ex.n_labels; k++ ) soft[k] = (float)(soft[k] / sum);
+}
+
+/* The likeliest label of each token that counts; only_base: among the base's, and t->soft. */
 static int valid_predict(struct ner_trainer *t, bool all, bool only_base, double *loss,
                          const struct ner_cancel *cancel, struct ner_err *err) {
   const struct ner_dropout none = {0};
@@ -127,6 +138,7 @@ static int valid_predict(struct ner_trainer *t, bool all, bool only_base, double
   while( rc == NER_OK && at < n ) {
     const size_t first = at;
     struct ner_train_batch batch = ner_trainer_batch(t, list, n, &at);
+    if( only_base ) batch.soft = NULL; /* this is where it is made */
     rc = ner_network_forward(t->net, &batch, &none, cancel, err);
     if( rc ) break;
     *loss += t->net->loss * t->net->n_targets;
@@ -140,6 +152,9 @@ static int valid_predict(struct ner_trainer *t, bool all, bool only_base, double
           if( (!only_base || ex->base_label[k] >= 0) && (best < 0 || logits[k] > logits[best]) )
             best = (int32_t)k;
         t->predicted[sequence->begin + (size_t)i] = best;
+        if( only_base )
+          valid_soften(t, logits, logits[best],
+                       t->soft + (sequence->begin + (size_t)i) * n_labels);
       }
     }
   }
@@ -189,6 +204,9 @@ int ner_trainer_label_by_base(struct ner_trainer *t, const struct ner_cancel *ca
           by_base = true;
         }
         last = *label;
+        if( !by_base || *label != t->predicted[i] )
+          for( size_t k = 0; k < ex->n_labels; k++ )
+            t->soft[i * ex->n_labels + k] = (int32_t)k == *label;
       }
     }
   }
