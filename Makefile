@@ -35,7 +35,7 @@ LIB := $(BUILD)/ner.$(EXT)
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 
-.PHONY: all deps demo test unit bench eval train asan tsan valgrind oom fuzz fuzz-deps
+.PHONY: all deps demo test unit bench eval train train-check asan tsan valgrind oom fuzz fuzz-deps
 .PHONY: packages packages-test packages-ci packages-deps
 .PHONY: lib amalgamation format install clean help
 all: $(LIB)
@@ -159,6 +159,11 @@ train: deps
 	@sqlite3 -bail -cmd '.load $(BUILD)/ner' -cmd '.parameter init' -cmd '.parameter set :file "$(FILE)"' \
 	  -cmd '.parameter set :valid "$(VALID)"' -cmd '.parameter set :target "$(TARGET_FILE)"' \
 	  $(if $(OPTIONS),-cmd ".parameter set :options '$(subst ",\",$(OPTIONS))'") :memory: < sql/train-conll.sql
+
+## train-check  two new types on the bundled model: held out, and the old types before and after (VALID=valid.txt)
+train-check: deps
+	@$(MAKE) --no-print-directory $(LIB)
+	@BUILD=$(BUILD) sh tests/train-check.sh "$(VALID)"
 
 ## asan     every test under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 asan: deps

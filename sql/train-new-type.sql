@@ -3,7 +3,7 @@
 --   sqlite3 -cmd '.load build/ner' < sql/train-new-type.sql
 --
 -- "labels":"extend" keeps PER, ORG, LOC and MISC: words that the examples leave without a label learn
--- what the base says of them.
+-- what the base says of them, and texts of random words rehearse what it knows.
 
 -- 100 examples: here they are made up of parts; yours come out of a table that somebody labelled.
 CREATE TABLE example AS

@@ -66,7 +66,7 @@ struct ner_examples {
   struct ner_train_example *example;
   size_t n_examples, cap_examples;
   size_t n_rehearsal; /* of the examples, the last ones: see ner_examples_rehearse() */
-  char **type; /* [n_types] in the order of appearance */
+  char **type;        /* [n_types] in the order of appearance */
   size_t n_types, cap_types;
   bool all_valid; /* rows added from now on are for validation */
   bool has_valid_rows;

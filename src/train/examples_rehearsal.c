@@ -57,8 +57,7 @@ int ner_examples_rehearse(struct ner_examples *ex, int32_t outside, uint64_t see
     for( size_t e = 0; e < n; e++ )
       for( size_t k = 0; k < ex->example[e].n && !ex->example[e].valid; k++ ) {
         const uint64_t key = ner_train_mix(ner_train_mix(seed ^ 0x72656865u) + ex->n_sequences);
-        if( !rehearsal_add(ex, ex->example[e].first + k, outside, key) )
-          return ner_fail_nomem(err);
+        if( !rehearsal_add(ex, ex->example[e].first + k, outside, key) ) return ner_fail_nomem(err);
       }
   ex->n_rehearsal = ex->n_examples - n;
   return NER_OK;

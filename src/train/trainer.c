@@ -21,8 +21,10 @@
 
 struct ner_train_batch ner_trainer_batch(struct ner_trainer *t, const size_t *order, size_t n,
                                          size_t *at) {
-  struct ner_train_batch batch = {
-      .seq_begin = t->seq_begin, .word = t->batch_word, .target = t->batch_target, .soft = t->batch_soft};
+  struct ner_train_batch batch = {.seq_begin = t->seq_begin,
+                                  .word = t->batch_word,
+                                  .target = t->batch_target,
+                                  .soft = t->batch_soft};
   t->seq_begin[0] = 0;
   for( ; *at < n; ++*at ) {
     const struct ner_train_sequence *s = &t->ex.sequence[order[*at]];

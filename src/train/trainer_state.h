@@ -33,11 +33,11 @@ struct ner_trainer {
   size_t *order;      /* [n_train] training sequences in the order of this epoch */
   size_t n_train, at; /* at: the next of `order` */
   int32_t *seq_begin, *batch_word, *batch_target; /* of one batch */
-  float *soft;       /* [ex.n_tok, n_labels] of extend: the base's probabilities, or the label's;
+  float *soft;        /* [ex.n_tok, n_labels] of extend: the base's probabilities, or the label's;
                      ** NULL: labels alone */
-  float *batch_soft; /* [capacity, n_labels] */
-  int32_t *predicted;                             /* [ex.n_tok] label by validation */
-  float *best; /* [layout.n], where trained; NULL: nothing is validated on */
+  float *batch_soft;  /* [capacity, n_labels] */
+  int32_t *predicted; /* [ex.n_tok] label by validation */
+  float *best;        /* [layout.n], where trained; NULL: nothing is validated on */
   bool has_valid, valid_has_entities;
   bool planned; /* `order` is that of the current epoch */
   struct ner_train_progress done;
@@ -55,7 +55,6 @@ struct ner_trainer {
   char *note;
   struct ner_model *written;
 };
-
 
 /* Lays sequences order[*at ..] into a batch, as many as fit; *at moves on. */
 struct ner_train_batch ner_trainer_batch(struct ner_trainer *t, const size_t *order, size_t n,

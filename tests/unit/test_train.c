@@ -236,6 +236,50 @@ static void test_gradients_are_slopes(void **state) {
   }
 }
 
+/* Probabilities in the label's place: all of it on the label is the same as the label; spread over
+** all labels, each logit's gradient is the difference of the probabilities. */
+static void test_probabilities_in_a_label_s_place(void **state) {
+  struct fixture f = open_fixture("bert-uncased", 0);
+  struct ner_train_batch batch = batch_of(&f, 0);
+  const size_t n_labels = (size_t)f.net->config.model.n_labels;
+  const size_t n = (size_t)batch.n_tok * n_labels;
+  const struct ner_params_linear *classifier = &f.net->layout.classifier;
+  float *soft = calloc(n, sizeof *soft), *grad = malloc(f.net->layout.n * sizeof *grad);
+  double loss, want = 0, *bias = calloc(n_labels, sizeof *bias);
+  (void)state;
+  assert_true(soft && grad && bias);
+  pass(&f, &batch, 0);
+  loss = f.net->loss;
+  memcpy(grad, f.net->grad, f.net->layout.n * sizeof *grad);
+  for( int32_t i = 0; i < batch.n_tok; i++ )
+    if( batch.target[i] >= 0 ) soft[(size_t)i * n_labels + (size_t)batch.target[i]] = 1;
+  batch.soft = soft;
+  pass(&f, &batch, 0);
+  assert_true(fabs(f.net->loss - loss) < 1e-12);
+  assert_memory_equal(grad, f.net->grad, f.net->layout.n * sizeof *grad);
+
+  for( int32_t i = 0; i < batch.n_tok; i++ ) {
+    const float *logits = f.net->logits + (size_t)i * n_labels;
+    double sum = 0;
+    if( batch.target[i] < 0 ) continue;
+    for( size_t k = 0; k < n_labels; k++ ) sum += exp(logits[k]);
+    for( size_t k = 0; k < n_labels; k++ ) {
+      const double p = (double)(k + 1) / (double)(n_labels * (n_labels + 1) / 2);
+      soft[(size_t)i * n_labels + k] = (float)p;
+      want += p * (log(p) - logits[k] + log(sum)) / f.net->n_targets;
+      bias[k] += (exp(logits[k]) / sum - p) / f.net->n_targets;
+    }
+  }
+  pass(&f, &batch, 0);
+  assert_true(fabs(f.net->loss - want) < 1e-5);
+  for( size_t k = 0; k < n_labels; k++ )
+    assert_true(fabs(f.net->grad[classifier->bias + k] - bias[k]) < 1e-5);
+  free(soft);
+  free(grad);
+  free(bias);
+  close_fixture(&f);
+}
+
 static void test_twenty_steps_are_pytorch_s(void **state) {
   (void)state;
   for( int m = 0; m < N_MODELS; m++ ) {
@@ -383,6 +427,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gradients_are_pytorch_s),
       cmocka_unit_test(test_gradients_are_slopes),
+      cmocka_unit_test(test_probabilities_in_a_label_s_place),
       cmocka_unit_test(test_twenty_steps_are_pytorch_s),
       cmocka_unit_test(test_threads_change_nothing),
       cmocka_unit_test(test_dropout_depends_on_its_key),

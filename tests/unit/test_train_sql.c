@@ -1,6 +1,7 @@
 /*
 ** test_train_sql.c - ner_train() while it runs: rows come one by one, an interrupt is felt soon and
-** leaves no half a file, a statement that ends early leaves its checkpoint.
+** leaves no half a file, a statement that ends early leaves its checkpoint, an extended model keeps
+** what its base knows.
 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -163,6 +164,81 @@ static void the_target_is_replaced_as_a_whole(void **state) {
   sqlite3_close(db);
 }
 
+/* ---- extend ---- */
+
+/* Sentences unlike orders and invoices, with names and numbers that are neither products nor amounts. */
+#define NEWS                                                                                       \
+  "CREATE TABLE news AS SELECT value AS text FROM json_each('["                                    \
+  "\"Angela Merkel met Emmanuel Macron in Paris on Tuesday.\","                                    \
+  "\"Ajax beat Feyenoord 3-1 in Rotterdam after a late goal by Hansen.\","                         \
+  "\"The United Nations sent 120 observers to Kenya in 1996.\","                                   \
+  "\"Shares of Toyota fell 4.5 percent in Tokyo.\","                                               \
+  "\"Peter Schmidt of Lufthansa flew from Frankfurt to Cape Town.\","                              \
+  "\"In the second set Navratil led 6-4 against the Australian.\","                                \
+  "\"The Bundesbank left its rates unchanged, and the Dow Jones index closed at 5,700.\","         \
+  "\"Russian troops left Grozny, said General Lebed.\","                                           \
+  "\"Oxford University opened a library named after Rosalind Franklin.\","                         \
+  "\"Police in Marseille arrested 23 people on 14 July.\","                                        \
+  "\"Juventus Turin signed the Brazilian Carvalho.\","                                             \
+  "\"The European Commission rejected the plan of British farmers.\"]');"
+
+static int value_of(sqlite3 *db, const char *sql) {
+  sqlite3_stmt *statement;
+  int value;
+  if( sqlite3_prepare_v2(db, sql, -1, &statement, NULL) ) fail_msg("%s", sqlite3_errmsg(db));
+  assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+  value = sqlite3_column_int(statement, 0);
+  assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+  return value;
+}
+
+static void run(sqlite3 *db, const char *sql) {
+  char *message = NULL;
+  if( sqlite3_exec(db, sql, NULL, NULL, &message) ) fail_msg("%s", message);
+}
+
+/* Half of orders.sql teaches PRODUCT and AMOUNT. The base's entities in texts unlike it must stay,
+** and numbers and names there must not become amounts and products. */
+static void an_extended_model_keeps_what_its_base_knows(void **state) {
+  sqlite3 *db = open_db();
+  size_t n;
+  char *orders = test_read("tests/data", "orders.sql", &n), *sql;
+  int of_base, of_both, of_new, found, gold, correct;
+  (void)state;
+  run(db, orders);
+  free(orders);
+  run(db, NEWS);
+  run(db, "CREATE TABLE before AS SELECT news.text, start, end, label FROM news, ner(news.text)");
+  sql = sqlite3_mprintf(
+      "CREATE TABLE progress AS SELECT note FROM ner_train('SELECT text, entities FROM orders WHERE"
+      " part = ''train'' LIMIT 75', %Q, '{\"labels\":\"extend\",\"epochs\":4,\"learning_rate\":5e-4,"
+      "\"batch_tokens\":128}'); SELECT ner_load('extended', %Q)",
+      target, target);
+  run(db, sql);
+  sqlite3_free(sql);
+  run(db, "CREATE TABLE after AS SELECT news.text, start, end, label FROM news, ner(news.text, 'extended')");
+  of_base = value_of(db, "SELECT count(*) FROM before");
+  of_both = value_of(db, "SELECT count(*) FROM before JOIN after USING(text, start, end, label)");
+  of_new = value_of(db, "SELECT count(*) FROM after WHERE label IN ('PRODUCT', 'AMOUNT')");
+  run(db, "CREATE TABLE test AS SELECT text, entities FROM orders WHERE part = 'test'");
+  run(db, "CREATE TABLE gold AS SELECT test.text, value->>'start' AS start, value->>'end' AS end,"
+          " value->>'label' AS label FROM test, json_each(entities)");
+  run(db, "CREATE TABLE found AS SELECT test.text, start, end, label FROM test, ner(test.text, 'extended')"
+          " WHERE label IN ('PRODUCT', 'AMOUNT')");
+  gold = value_of(db, "SELECT count(*) FROM gold");
+  found = value_of(db, "SELECT count(*) FROM found");
+  correct = value_of(db, "SELECT count(*) FROM gold JOIN found USING(text, start, end, label)");
+  print_message("of %d entities of the base %d stay, beside %d new ones; of the new types %d of %d, "
+                "%d found\n",
+                of_base, of_both, of_new, correct, gold, found);
+  assert_int_equal(value_of(db, "SELECT instr(note, 'texts of random words') > 0 FROM progress"), 1);
+  assert_true(of_base >= 12);
+  assert_true(100 * of_both >= 85 * of_base); /* 21 of 30 stay without rehearsal */
+  assert_true(5 * of_new <= of_base);         /* 14 come without */
+  assert_true(10 * 2 * correct >= 7 * (gold + found));
+  sqlite3_close(db);
+}
+
 static int set_up(void **state) {
   (void)state;
   test_dir_make(dir);
@@ -182,6 +258,7 @@ int main(void) {
       cmocka_unit_test(an_early_end_leaves_the_checkpoint),
       cmocka_unit_test(an_interrupt_is_felt),
       cmocka_unit_test(the_target_is_replaced_as_a_whole),
+      cmocka_unit_test(an_extended_model_keeps_what_its_base_knows),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
