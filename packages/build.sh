@@ -63,7 +63,7 @@ build() { # TARGET
   case $target in
     *-linux-gnu) zig_target=$target.2.17 libs='-lm -ldl -lpthread' link='-Wl,-z,nodelete -Wl,-z,defs' ;;
     *-linux-musl) link='-Wl,-z,nodelete -Wl,-z,defs' ;;
-    *-macos) name=ner.dylib zig_target=$target.11.0 ;;
+    *-macos) name=ner.dylib zig_target=$target.11.0 link='-Wl,-install_name,@rpath/ner.dylib' ;;
     *-windows-gnu) name=ner.dll libs='' pic='' ;;
     *) fail "there is no target '$target'; there are: $(echo $TARGETS)" ;;
   esac

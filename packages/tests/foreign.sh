@@ -56,7 +56,7 @@ check_surface() { # TARGET FILE
   nm=$(llvm llvm-nm) && readobj=$(llvm llvm-readobj) || { skip "$1: symbols (no llvm-nm, llvm-readobj)"; return; }
   case $1 in
     *-windows-gnu) "$readobj" --coff-exports "$2" | sed -n 's/^ *Name: //p' ;;
-    *-macos) "$nm" -gU "$2" | sed 's/.* _//' ;;
+    *-macos) "$nm" -gU "$2" | sed 's/.* _//' | grep -v '^_' ;; # what the linker adds begins with two
     *) "$nm" -D --defined-only "$2" | awk '{ print $3 }' | grep -v '^_' ;;
   esac | sort >"$tmp/exports"
   if wanted_exports | diff - "$tmp/exports" >"$tmp/diff"; then ok; else no "$1: exports"; head -20 "$tmp/diff"; fi
@@ -69,7 +69,7 @@ check_surface() { # TARGET FILE
       "$readobj" --needed-libs "$2" | grep '^ ' | sed 's/^ *//' >"$tmp/needs"
       "$readobj" --macho-version-min "$2" | sed -n 's/^ *Version: /minimum macOS /p' >>"$tmp/needs"
       "$nm" -u "$2" | grep -i 'sqlite\|utf8proc\|ner_' >>"$tmp/needs"
-      known='^\(/usr/lib/libSystem.B.dylib\|minimum macOS 11\.0\)$' ;;
+      known='^\(@rpath/ner.dylib\|/usr/lib/libSystem.B.dylib\|minimum macOS 11\.0\)$' ;;
     *)
       "$readobj" --needed-libs "$2" | grep '^ ' | sed 's/^ *//' >"$tmp/needs"
       "$readobj" --dyn-syms "$2" | grep -o 'GLIBC_[0-9.]*' | sort -u >>"$tmp/needs"
@@ -250,20 +250,21 @@ check_c_tests() { # TARGET
 
 # ---- all of it ----
 
-[ $# -gt 0 ] || set -- $(cd dist && ls -d *-*-* *-macos 2>/dev/null | sort -u)
+# shellcheck disable=SC2046
+[ $# -gt 0 ] || set -- $(cd dist 2>/dev/null && ls -d *-linux-* *-macos *-windows-* 2>/dev/null)
 [ $# -gt 0 ] || { echo "there is nothing in dist/; run packages/build.sh"; exit 1; }
 fetch_sqlite || { echo "SQLite's shell cannot be fetched (npm pack sqlite3@$SQLITE3_NPM)"; exit 1; }
-for t in "$@"; do
-  file=$(ls "dist/$t/ner".so "dist/$t/ner".dylib "dist/$t/ner".dll 2>/dev/null)
-  [ -n "$file" ] || { skip "$t: not built (packages/build.sh $t)"; continue; }
-  library=dist/$t/ner missing=''
-  check_surface "$t" "$file"
-  find_runner "$t" || { skip "$t: not run: $missing"; continue; }
-  build_shell "$t" || { no "$t: SQLite's shell does not compile"; continue; }
-  case $t in *-windows-gnu) wine wineboot -i >"$tmp/log" 2>&1 ;; esac
-  check_scripts "$t"
-  check_determinism "$t"
-  check_c_tests "$t"
+for platform in "$@"; do
+  file=$(ls "dist/$platform/ner".so "dist/$platform/ner".dylib "dist/$platform/ner".dll 2>/dev/null)
+  [ -n "$file" ] || { skip "$platform: not built (packages/build.sh $platform)"; continue; }
+  library=dist/$platform/ner missing=''
+  check_surface "$platform" "$file"
+  find_runner "$platform" || { skip "$platform: not run: $missing"; continue; }
+  build_shell "$platform" || { no "$platform: SQLite's shell does not compile"; continue; }
+  case $platform in *-windows-gnu) wine wineboot -i >"$tmp/log" 2>&1 ;; esac
+  check_scripts "$platform"
+  check_determinism "$platform"
+  check_c_tests "$platform"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -334,11 +334,11 @@ static void attached_files_are_enriched(void **state) {
   char dir[TEST_PATH], path[TEST_PATH];
   sqlite3 *db;
   test_dir_make(dir);
-  db = open_plain(test_path(path, dir, "aux.db"));
+  db = open_plain(test_path(path, dir, "second.db"));
   make_docs(db, 20);
   close_db(db);
   db = open_db(test_path(path, dir, "main.db"));
-  do_sqlf(db, "ATTACH '%q/aux.db' AS aux", dir);
+  do_sqlf(db, "ATTACH '%q/second.db' AS aux", dir);
   assert_int_equal(enrich(db, "'docs', 'body'"), 20);
   check_docs(db, NULL);
   check(db, "SELECT count(*) FROM main.sqlite_schema", "0;");
