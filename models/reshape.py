@@ -1,9 +1,9 @@
-"""Other models out of finished ones: fewer layers, fewer inner units, the mean of several."""
-import random
+"""Other models out of finished ones: fewer layers, fewer inner units, the mean of several, a narrower one."""
+import json, random
 import torch
 from torch import nn
-from corpora import read_conll, read_gold
-from network import load, loss_of, save, tensors_of
+from corpora import LOWER, SPECIALS, case_of, read_conll, read_gold
+from network import Model, load, loss_of, save, share_rows, tensors_of
 from texts import targets_of
 
 
@@ -65,3 +65,69 @@ def cmd_mix(a):
     m.load_state_dict({name: sum(share * s[name] for share, s in zip(shares, states)) if value.is_floating_point() else value
                        for name, value in states[0].items()})
     save(a.out, m, tk.pieces)
+
+
+def hidden_states(m, tk, words):
+    """What the layers of a model read and write for running text: n x width."""
+    ids = [i for word in words for i in tk.word(word)]
+    texts = [(ids[i:i + 120], [0] * len(ids[i:i + 120])) for i in range(0, len(ids), 120)][:100]
+    found = []
+    with torch.no_grad():
+        for text in texts:
+            ids, lengths, _ = tensors_of([text])
+            x, mask = m.embedded(ids), m.mask(lengths, ids.shape[1])
+            found.append(x[0])
+            for l in m.layer:
+                x = m.transformed(l, x, mask, lambda y: y)
+                found.append(x[0])
+    return torch.cat(found)
+
+
+def shrunk(m, tk, pieces, width, inner, layers, words):
+    """A narrower model to be trained: the principal directions of what the layers write; of each layer the first heads
+    and the inner units with the largest weights.  `pieces`: its vocabulary; words: running text."""
+    m.eval()
+    heads = m.shape["heads"] * width // m.shape["width"]
+    size = m.shape["width"] // m.shape["heads"]
+    x = hidden_states(m, tk, words)
+    x -= x.mean(0)
+    basis = torch.linalg.eigh(x.T @ x)[1][:, -width:].contiguous()      # old width x new width; largest eigenvalues
+    names = {p if p in SPECIALS else p.lower(): int(r) for p, r in zip(tk.pieces, m.rows)}
+    rows, cases, kept = [], [], {}
+    for piece in pieces:
+        plain = piece if piece in SPECIALS else piece.lower()
+        row = names.get(plain, names["[UNK]"])
+        rows.append(kept.setdefault(row, len(kept)))
+        cases.append(LOWER if piece in SPECIALS else case_of(piece))
+    small = Model(width, inner, heads, len(layers), len(kept), m.shape["positions"], rows, cases)
+    with torch.no_grad():
+        small.table.copy_(m.table[list(kept)] @ basis)
+        small.case.copy_(m.case @ basis)
+        small.position.copy_(m.position @ basis)
+        small.norm.weight.copy_(m.norm.weight.mean().expand(width)), small.norm.bias.copy_(m.norm.bias @ basis)
+        small.classifier.weight.copy_(m.classifier.weight @ basis), small.classifier.bias.copy_(m.classifier.bias)
+        for l, new in zip([m.layer[i] for i in layers], small.layer):
+            n = heads * size
+            units = (l.up.weight.norm(dim=1) * l.down.weight.norm(dim=0)).argsort(descending=True)[:inner].sort()[0]
+            for part in range(3):
+                old = slice(part * m.shape["width"], part * m.shape["width"] + n)
+                new.qkv.weight[part * n:(part + 1) * n] = l.qkv.weight[old] @ basis
+                new.qkv.bias[part * n:(part + 1) * n] = l.qkv.bias[old]
+            new.out.weight.copy_(basis.T @ l.out.weight[:, :n]), new.out.bias.copy_(l.out.bias @ basis)
+            new.up.weight.copy_(l.up.weight[units] @ basis), new.up.bias.copy_(l.up.bias[units])
+            new.down.weight.copy_(basis.T @ l.down.weight[:, units]), new.down.bias.copy_(l.down.bias @ basis)
+            for ours, theirs in (new.norm1, l.norm1), (new.norm2, l.norm2):
+                ours.weight.copy_(theirs.weight.mean().expand(width)), ours.bias.copy_(theirs.bias @ basis)
+    return small
+
+
+def cmd_shrink(a):
+    """The start of a smaller model: few of its answers are right before it is trained."""
+    torch.set_num_threads(a.threads)
+    m, tk = load(a.model)
+    if a.model.endswith(".safetensors"):
+        m = share_rows(m, tk.pieces)
+    with open(a.vocab, encoding="utf-8") as f:
+        pieces = json.load(f)["pieces"]
+    words = [word for article in read_conll(a.conll)[::20] for sentence, _ in article for word in sentence]
+    save(a.out, shrunk(m, tk, pieces, a.width, a.inner, [int(i) for i in a.layers.split(",")], words), pieces)

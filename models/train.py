@@ -7,6 +7,7 @@
     train.py evaluate  measures a model
     train.py export    writes a Hugging Face directory, which ner_convert() makes one file of
     train.py narrow    fewer layers or fewer inner units
+    train.py shrink    the start of a narrower model with a smaller vocabulary
     train.py vocab     chooses the vocabulary for --base
 
 `train.py COMMAND --help` lists the options.  --base is the Hugging Face directory of the encoder (config.json,
@@ -22,7 +23,7 @@ from calibrate import cmd_calibrate
 from loop import cmd_train
 from measure import cmd_evaluate
 from network import cmd_export
-from reshape import cmd_mix, cmd_narrow
+from reshape import cmd_mix, cmd_narrow, cmd_shrink
 from vocabulary import cmd_vocab
 
 CONLL, VALID = ("--conll", "CoNLL-2003's train.txt"), ("--valid", "CoNLL-2003's valid.txt")
@@ -108,6 +109,10 @@ def main():
     p.add_argument("--layers", help="the layers to keep, such as 0,1,3,5 (all)")
     p.add_argument("--inner", type=int, required=True, help="units to keep in each layer's feed-forward part")
     add_numbers(p, [THREADS])
+    p = add_command(commands, cmd_shrink, "shrink", "begin a narrower model", CONLL, OUT,
+                    ("--vocab", "the vocabulary that `train.py vocab` chose"))
+    p.add_argument("--layers", default="0,1,3,5", help="the layers to begin from (%(default)s)")
+    add_numbers(p, (("width", int, 256, "width"), ("inner", int, 768, "units in each layer's feed-forward part"), THREADS))
     p = add_command(commands, cmd_vocab, "vocab", "choose the vocabulary", CONLL, GOLD, EXTRA, model=False)
     p.add_argument("--base", required=True, help="Hugging Face directory of the uncased encoder")
     p.add_argument("--text", required=True, help="english.txt.gz: words to count")
