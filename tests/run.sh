@@ -23,6 +23,10 @@ passed=0 failed=0 skipped=0
 log=$build/test.log
 : >"$log"
 
+# What takes how long stands in the log: grep '^==' build/test.log
+now() { date +%s; }
+seconds() { echo "$(($(now) - start)) s"; }
+
 verdict() { # STATUS NAME
   case $1 in
     0) passed=$((passed + 1)) ;;
@@ -44,8 +48,9 @@ for t in "$build"/tests/test_*; do
   case $t in *.d|*.o) continue ;; esac
   case " $only " in "  "|*" ${t##*/} "*) ;; *) continue ;; esac
   [ -x "$t" ] || continue
+  start=$(now)
   out=$("$t" 2>&1); rc=$?
-  printf '== %s\n%s\n' "$t" "$out" >>"$log"
+  printf '== %s %s\n%s\n' "$t" "$(seconds)" "$out" >>"$log"
   # cmocka writes a skipped test as "not ok N # SKIP".
   p=$(printf '%s\n' "$out" | grep -v '# SKIP' | grep -c '^ok')
   f=$(printf '%s\n' "$out" | grep -v '# SKIP' | grep -c '^not ok')
@@ -64,25 +69,29 @@ for t in "$build"/tests/fuzz_*; do
   case " $only " in "  "|*" ${t##*/} "*) ;; *) continue ;; esac
   [ -x "$t" ] || continue
   corpus=tests/fuzz/corpus/${t##*/fuzz_}
+  start=$(now)
   out=$("$t" "$corpus" 2>&1); rc=$?
-  printf '== %s\n%s\n' "$t" "$out" >>"$log"
+  printf '== %s %s\n%s\n' "$t" "$(seconds)" "$out" >>"$log"
   verdict $rc "$corpus"
   [ $rc -eq 0 ] || printf '%s\n' "$out" | tail -n 30
 done
 
 for t in tests/sql/*.sql; do
   [ -f "$t" ] && [ -z "$only" ] || continue
+  start=$(now)
   LD_PRELOAD="$preload" "$sqlite" -batch -cmd ".load $build/ner" :memory: <"$t" >"$build/test.out" 2>&1
   diff -u "${t%.sql}.out" "$build/test.out" >"$build/test.diff" 2>&1
   rc=$?
+  printf '== %s %s\n' "$t" "$(seconds)" >>"$log"
   verdict $rc "$t"
   [ $rc -eq 0 ] || head -n 40 "$build/test.diff"
 done
 
 for t in tests/sh/*.sh; do
   [ -f "$t" ] && [ -z "$only" ] || continue
+  start=$(now)
   out=$(sh "$t" 2>&1); rc=$?
-  printf '== %s\n%s\n' "$t" "$out" >>"$log"
+  printf '== %s %s\n%s\n' "$t" "$(seconds)" "$out" >>"$log"
   verdict $rc "$t"
   [ $rc -eq 0 ] || [ $rc -eq 77 ] || printf '%s\n' "$out" | tail -n 30
 done
