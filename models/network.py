@@ -1,5 +1,5 @@
 """The network, its loss, its weights from and to files; nothing of training."""
-import functools, json, math, os
+import functools, json, math, os, re
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,9 @@ class Layer(nn.Module):
 
 
 def drop(x, share, generator):
-    """Dropout.  Bytes are enough randomness, and numpy draws them ten times faster than torch draws bits."""
+    """Dropout.  On a CPU bytes are enough randomness, and numpy draws them ten times faster than torch draws bits."""
+    if x.is_cuda:
+        return F.dropout(x, share)
     lost = round(256 * share)
     byte = torch.frombuffer(bytearray(generator.bytes(x.numel())), dtype=torch.uint8).view(x.shape)
     return x * ((byte >= lost).to(x.dtype) * (256 / (256 - lost)))
@@ -67,19 +69,26 @@ class Model(nn.Module):
         return self.norm(x + self.position[:ids.shape[1]])
 
     def transformed(self, l, x, mask, dropped):
-        """One layer.  Attention's products are written out: on a CPU they train twice as fast as
+        """One layer.  On a CPU attention's products are written out: they train twice as fast as
         scaled_dot_product_attention, whose backward pass is slow there."""
         batch, n, width = x.shape
         size = width // l.heads
         qkv = self.linear(l.qkv, x).view(batch, n, 3, l.heads, size).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.reshape(3, batch * l.heads, n, size).unbind(0)
-        p = (torch.bmm(q, k.transpose(1, 2)) * (1 / math.sqrt(size)) + mask).softmax(2)
-        y = torch.bmm(p.to(v.dtype), v).view(batch, l.heads, n, size).transpose(1, 2).reshape(batch, n, width)
+        if x.is_cuda:
+            y = F.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=mask)
+        else:
+            q, k, v = qkv.reshape(3, batch * l.heads, n, size).unbind(0)
+            p = (torch.bmm(q, k.transpose(1, 2)) * (1 / math.sqrt(size)) + mask).softmax(2)
+            y = torch.bmm(p.to(v.dtype), v).view(batch, l.heads, n, size)
+        y = y.transpose(1, 2).reshape(batch, n, width)
         x = l.norm1(x + dropped(self.linear(l.out, y)))
         return l.norm2(x + dropped(self.linear(l.down, F.gelu(self.linear(l.up, x)))))
 
     def mask(self, lengths, n):
-        """What is added to the attention's scores: batch * heads x 1 x n, or 0 where no text is padded."""
+        """What is added to the attention's scores: batch * heads x 1 x n, or 0 where no text is padded.  On a GPU:
+        which pieces are read, batch x 1 x 1 x n."""
+        if lengths.is_cuda:
+            return (torch.arange(n, device=lengths.device) < lengths[:, None])[:, None, None]
         if int(lengths.min()) == n:
             return 0.
         padding = (torch.arange(n) >= lengths[:, None])[:, None, None]
@@ -149,7 +158,9 @@ def load_converted(path):
     """The one-file int8 model that ner_convert() writes, in floating point again."""
     from safetensors.torch import load_file
     t = load_file(path)
-    pieces = bytes(t["vocabulary"].numpy()).decode().rstrip("\n").split("\n")
+    # A line's "\\", "\\n" and "\\r" stand for one character each (ner_vocab_from_escaped in src/text/vocab.c).
+    pieces = [re.sub(r"\\(.)", lambda m: {"n": "\n", "r": "\r"}.get(m[1], m[1]), line)
+              for line in bytes(t["vocabulary"].numpy()).decode().rstrip("\n").split("\n")]
     layers = len({k.split(".")[1] for k in t if k.startswith("layer.")})
     (positions, width), inner, heads = t["embeddings.position"].shape, len(t["layer.0.ffn1.bias"]), \
         json.loads(bytes(t["config"].numpy()))["heads"]
@@ -282,5 +293,5 @@ def tensors_of(texts):
 
 def loss_of(logp, allowed):
     """For every piece, -log of the probability that its label is one of those allowed."""
-    may = (allowed.unsqueeze(2) >> torch.arange(len(LABELS))) & 1
+    may = (allowed.unsqueeze(2) >> torch.arange(len(LABELS), device=allowed.device)) & 1
     return -logp.masked_fill(may == 0, -1e9).logsumexp(2)

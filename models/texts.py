@@ -178,18 +178,22 @@ class Texts:
         word = self.names.invented(self.rng.choice(("HANDLE", "HANDLE", "HASHTAG", "URL", "EMAIL", "EMAIL", "FILE")))
         return words[:i] + [word] + words[i:], tags[:i] + ["O"] + tags[i:]
 
-    def augment(self, words, tags):
-        a, rng = self.a, self.rng
-        if rng.random() < a.replace and "X" not in tags:
+    def altered(self, words, tags):
+        """The sentence with other names, handles and addresses, sometimes with one more."""
+        if self.rng.random() < self.a.replace and "X" not in tags:
             words, tags = self.replaced(words, tags)
         words = self.placeholders_filled(words)
-        if rng.random() < a.inserted:
+        if self.rng.random() < self.a.inserted:
             words, tags = self.inserted(words, tags)
-        if rng.random() < a.unpunctuated:
+        return words, tags
+
+    def augment(self, words, tags):
+        words, tags = self.altered(words, tags)
+        if self.rng.random() < self.a.unpunctuated:
             kept = unpunctuated(words, tags)
             if kept[0]:
                 words, tags = kept
-        elif rng.random() < .05 and len(words) > 3 and words[-1] == ".":
+        elif self.rng.random() < .05 and len(words) > 3 and words[-1] == ".":
             words, tags = words[:-1], tags[:-1]
         return words, tags
 
@@ -249,7 +253,7 @@ class Texts:
                 new, kind = self.names.name(slot), {"FIRST": "PER", "LAST": "PER"}.get(slot, slot)
             else:
                 new = text.split()
-            if kind:
+            if kind and new:
                 # A first name and a last name side by side are one person.
                 follows = kind == "PER" and slot == "LAST" and tags and tags[-1] == "B-PER"
                 tags += ["I-" + kind if follows else "B-" + kind] + ["I-" + kind] * (len(new) - 1)
@@ -265,21 +269,23 @@ class Texts:
             ids, allowed = ids + new[0], allowed + new[1]
         return ids, allowed
 
-    def plain_text(self):
+    def plain_words(self):
         """Ordinary words alone, as a title or in capitals as often as not; or a mark, a number, an address: no name."""
         rng = self.rng
         if rng.random() < .3:
-            words = [rng.choice((self.names.number(), rng.choice(".-#*:?!@&+()\"'/|"), "...", "--",
-                                 self.names.invented(rng.choice(("HANDLE", "HASHTAG", "URL", "EMAIL", "FILE")))))
-                     for _ in range(rng.choice((1, 1, 2)))]
-            return targets_of(self.tk, words, ["O"] * len(words), True)
+            return [rng.choice((self.names.number(), rng.choice(".-#*:?!@&+()\"'/|"), "...", "--",
+                                self.names.invented(rng.choice(("HANDLE", "HASHTAG", "URL", "EMAIL", "FILE")))))
+                    for _ in range(rng.choice((1, 1, 2)))]
         run = rng.choice(self.names.plain)
         n = min(len(run), rng.choice((1, 1, 2, 2, 3, 4, 5)))
         i = rng.randint(0, len(run) - n)
         words, way = run[i:i + n], rng.random()
-        words = ([capitalised(w) for w in words] if way < .35 else [capitalised(words[0])] + words[1:] if way < .6
-                 else [w.upper() for w in words] if way < .7 else words)
-        return targets_of(self.tk, words, ["O"] * n, True)
+        return ([capitalised(w) for w in words] if way < .35 else [capitalised(words[0])] + words[1:] if way < .6
+                else [w.upper() for w in words] if way < .7 else words)
+
+    def plain_text(self):
+        words = self.plain_words()
+        return targets_of(self.tk, words, ["O"] * len(words), True)
 
     # ------------------------------------------------------------ the stream
 
