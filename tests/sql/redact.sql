@@ -20,7 +20,7 @@ SELECT ner_redact('a', x'00');
 SELECT ner_html('<b>&"''</b>');
 SELECT ner_html('nothing at all'), ner_html(''), ner_html(NULL) IS NULL, ner_html(7);
 SELECT ner_html('a' || char(1, 13, 10, 9, 13, 0x85, 0xe9, 0x1F600, 0xFEFF) || 'z');
-SELECT ner_html(CAST(x'61ff62' AS TEXT));
+SELECT ner_html(CAST(x'31ff32' AS TEXT));
 -- one mark for each entity, its text inside
 WITH t(x) AS (VALUES ('I live in Berlin , not in Paris .'))
 SELECT (length(ner_html(x)) - length(replace(ner_html(x), '<mark class="ner-loc" style="', ''))) / length('<mark class="ner-loc" style="') = (SELECT count(*) FROM ner(x) WHERE label = 'LOC'),
