@@ -6,26 +6,37 @@
 # the sqlite3 shell and must print tests/sql/NAME.out to the letter. Shell tests
 # (tests/sh/*.sh) exit 0 when all is well, 77 when they cannot run here. With ONLY="test_a test_b"
 # those C tests alone. With FUZZ="text sql" those targets are fuzzed, each of them a test, and
-# nothing else is run.
+# nothing else is run. JOBS run at once, as many as there are processors if that is not said.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
 export BUILD="$build" CMOCKA_MESSAGE_OUTPUT=TAP
-sqlite=${SQLITE:-sqlite3}
 # Under a sanitizer the extension needs its runtime before the shell starts.
-preload=${PRELOAD:-}
-export PRELOAD="$preload"
+export PRELOAD="${PRELOAD:-}"
 # What the shell itself or its libraries keep until exit is not ours to mend.
 export LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0
 # An allocation that no machine has is refused there, as it is elsewhere.
 export ASAN_OPTIONS=allocator_may_return_null=1:${ASAN_OPTIONS:-}
+jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
 passed=0 failed=0 skipped=0
-log=$build/test.log
+log=$build/test.log                      # grep '^==' tells how long each test took
+results=$build/tests.out
+rm -rf "$results"
+mkdir -p "$results" || exit 1
 : >"$log"
 
-# What takes how long stands in the log: grep '^==' build/test.log
-now() { date +%s; }
-seconds() { echo "$(($(now) - start)) s"; }
+tests() {
+  only=${ONLY:-}
+  if [ -n "${FUZZ:-}" ]; then
+    for t in $FUZZ; do echo "fuzz $t"; done
+    return
+  fi
+  for t in "$build"/tests/test_* "$build"/tests/fuzz_*; do
+    case $t in *.d|*.o) continue ;; esac
+    case " $only " in "  "|*" ${t##*/} "*) [ -x "$t" ] && echo "$t" ;; esac
+  done
+  [ -n "$only" ] || for t in tests/sql/*.sql tests/sh/*.sh; do echo "$t"; done
+}
 
 verdict() { # STATUS NAME
   case $1 in
@@ -35,66 +46,56 @@ verdict() { # STATUS NAME
   esac
 }
 
-only=${ONLY:-}
-# No further once something was found.
-for t in ${FUZZ:-}; do
-  only=none
-  sh tests/fuzz/run.sh "$t"; rc=$?
-  verdict $rc "fuzz $t"
-  [ $rc -eq 0 ] || break
-done
-
-for t in "$build"/tests/test_*; do
-  case $t in *.d|*.o) continue ;; esac
-  case " $only " in "  "|*" ${t##*/} "*) ;; *) continue ;; esac
-  [ -x "$t" ] || continue
-  start=$(now)
-  out=$("$t" 2>&1); rc=$?
-  printf '== %s %s\n%s\n' "$t" "$(seconds)" "$out" >>"$log"
-  # cmocka writes a skipped test as "not ok N # SKIP".
-  p=$(printf '%s\n' "$out" | grep -v '# SKIP' | grep -c '^ok')
-  f=$(printf '%s\n' "$out" | grep -v '# SKIP' | grep -c '^not ok')
-  s=$(printf '%s\n' "$out" | grep -c '^[a-z ]*ok.*# SKIP')
+# cmocka writes a skipped test as "not ok N # SKIP".
+tap() { # STATUS NAME OUTPUT
+  p=$(grep -v '# SKIP' "$3" | grep -c '^ok')
+  f=$(grep -v '# SKIP' "$3" | grep -c '^not ok')
+  s=$(grep -c '^[a-z ]*ok.*# SKIP' "$3")
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-  if [ "$f" -gt 0 ]; then printf '%s\n' "$out" | grep -v '^ok'; fi
+  if [ "$f" -gt 0 ]; then grep -v '^ok' "$3"; fi
   # A crash leaves no "not ok" line behind.
-  if [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; then
-    failed=$((failed + 1)); echo "FAILED: $t exited with $rc"; printf '%s\n' "$out" | tail -n 30
+  if [ "$1" -ne 0 ] && [ "$f" -eq 0 ]; then
+    failed=$((failed + 1))
+    echo "FAILED: $2 exited with $1"
+    tail -n 30 "$3"
   fi
-done
+}
 
-# What the fuzzers ever stumbled over, and a choice of what they tried, once more.
-for t in "$build"/tests/fuzz_*; do
-  case $t in *.d) continue ;; esac
-  case " $only " in "  "|*" ${t##*/} "*) ;; *) continue ;; esac
-  [ -x "$t" ] || continue
-  corpus=tests/fuzz/corpus/${t##*/fuzz_}
-  start=$(now)
-  out=$("$t" "$corpus" 2>&1); rc=$?
-  printf '== %s %s\n%s\n' "$t" "$(seconds)" "$out" >>"$log"
-  verdict $rc "$corpus"
-  [ $rc -eq 0 ] || printf '%s\n' "$out" | tail -n 30
-done
+report() { # STATUS NAME OUTPUT
+  case $2 in
+    */test_*) tap "$@" ;;
+    *)
+      verdict "$1" "$2"
+      [ "$1" -eq 0 ] || [ "$1" -eq 77 ] || case $2 in
+        *.sql) head -n 40 "$3" ;;
+        *) tail -n 30 "$3" ;;
+      esac ;;
+  esac
+}
 
-for t in tests/sql/*.sql; do
-  [ -f "$t" ] && [ -z "$only" ] || continue
-  start=$(now)
-  LD_PRELOAD="$preload" "$sqlite" -batch -cmd ".load $build/ner" :memory: <"$t" >"$build/test.out" 2>&1
-  diff -u "${t%.sql}.out" "$build/test.out" >"$build/test.diff" 2>&1
-  rc=$?
-  printf '== %s %s\n' "$t" "$(seconds)" >>"$log"
-  verdict $rc "$t"
-  [ $rc -eq 0 ] || head -n 40 "$build/test.diff"
-done
+tests >"$results/list"
+number=0
+while IFS= read -r t; do
+  number=$((number + 1))
+  printf '%s\0%s\0%s\0' "$results" "$number" "$t"
+done <"$results/list" | xargs -0 -n 3 -P "$jobs" sh tests/one.sh &
+runner=$!
+trap 'trap "" TERM; kill 0; exit 1' INT TERM
 
-for t in tests/sh/*.sh; do
-  [ -f "$t" ] && [ -z "$only" ] || continue
-  start=$(now)
-  out=$(sh "$t" 2>&1); rc=$?
-  printf '== %s %s\n%s\n' "$t" "$(seconds)" "$out" >>"$log"
-  verdict $rc "$t"
-  [ $rc -eq 0 ] || [ $rc -eq 77 ] || printf '%s\n' "$out" | tail -n 30
-done
+number=0
+while IFS= read -r t; do
+  number=$((number + 1))
+  out=$results/$number
+  while [ ! -f "$out.rc" ] && kill -0 $runner 2>/dev/null; do sleep 0.2; done
+  if [ ! -f "$out.rc" ]; then
+    failed=$((failed + 1))
+    echo "FAILED: $t did not end"
+    continue
+  fi
+  printf '== %s %s s\n' "$t" "$(cat "$out.seconds")" >>"$log"
+  cat "$out" >>"$log"
+  report "$(cat "$out.rc")" "$t" "$out"
+done <"$results/list"
 
 if [ "$skipped" -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"
 else echo "$passed passed, $failed failed"; fi
