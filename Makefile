@@ -135,7 +135,7 @@ demo: deps
 	@$(MAKE) --no-print-directory $(LIB)
 	@sqlite3 -cmd '.load $(BUILD)/ner' < sql/demo.sql
 
-## test     build, and run every test
+## test     build, and run every test, several at once (JOBS=1: one by one; times in build/test.log)
 test: deps
 	@$(MAKE) --no-print-directory unit
 unit: $(LIB) $(TESTS)
