@@ -126,11 +126,11 @@ test_plugins() {
   new_venv "$tmp/plugins" || return
   pip_install "Datasette and sqlite-utils" "$tmp/plugins" --find-links "$dist" datasette-sqlite-ner sqlite-utils-sqlite-ner || return
   check "sqlite-ner-ext came with the plugins" "$tmp/plugins/bin/python" -c 'import sqlite_ner_ext'
-  if [ -z "$few" ] && command -v chromium >/dev/null; then
+  if [ -z "$few" ] && command -v chromedriver >/dev/null; then
     mkdir -p "$dist/screenshots"
     suite "$tmp/plugins/bin/python" "$tests/datasette_test.py" --screenshot "$dist/screenshots"
   else
-    [ -n "$few" ] || skip "screenshots: no chromium"
+    [ -n "$few" ] || skip "pages in a browser: no chromedriver"
     suite "$tmp/plugins/bin/python" "$tests/datasette_test.py"
   fi
   [ -n "$few" ] || suite "$tmp/plugins/bin/python" "$tests/pages_test.py" sqlite-utils datasette
