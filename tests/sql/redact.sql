@@ -6,7 +6,7 @@ SELECT ner_redact('I live in Berlin .', NULL, 'bundled');
 SELECT ner_redact('nothing at all'), ner_redact(''), ner_redact(NULL) IS NULL, ner_redact(12.5);
 -- nothing of an entity is left, everything else is
 SELECT replace(ner_redact('é — 😀 I live in Berlin , ü'), '[LOC]', 'Berlin') = 'é — 😀 I live in Berlin , ü';
-SELECT length(ner_redact(replace(hex(zeroblob(1000)), '00', 'I live in Berlin . '))) = 1000 * length('I live in [LOC] . ');
+SELECT length(ner_redact(replace(hex(zeroblob(300)), '00', 'I live in Berlin . '))) = 300 * length('I live in [LOC] . ');
 SELECT hex(ner_redact(CAST(x'496e204265726c696e202cff41' AS TEXT))) LIKE '%2CFF41';
 -- fail closed
 SELECT ner_redact('I live in Berlin .', 'LOK');
