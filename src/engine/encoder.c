@@ -162,13 +162,15 @@ static void encoder_attend(const struct encoder_pass *p, const int32_t *seq_begi
 
 /* transformers' "gelu_new", x·(1 + tanh u)/2 with u = √(2/π)·(x + 0.044715·x³), in place over m
 ** rows of n. It equals x / (1 + e^(-2u)), which loses no digits to the sum. The models that ask for
-** it are few, so it is a pass of its own rather than an epilogue of every kernel. */
+** it are few, so it is a pass of its own rather than an epilogue of every kernel. In double: see
+** ner_softmax(). */
 static void encoder_gelu_tanh(float *x, int m, int n, int ld) {
   const float scale = 1.5957691216057308f; /* 2·√(2/π) */
   for( int i = 0; i < m; i++ )
     for( int k = 0; k < n; k++ ) {
       float v = x[(size_t)i * ld + k];
-      x[(size_t)i * ld + k] = v / (1 + expf(-scale * (v + 0.044715f * v * v * v)));
+      float u = scale * (v + 0.044715f * v * v * v);
+      x[(size_t)i * ld + k] = v / (1 + (float)exp((double)-u));
     }
 }
 

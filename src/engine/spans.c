@@ -38,11 +38,12 @@ float ner_sum_f32(const float *x, size_t n) {
   return sum;
 }
 
+/* exp() in double, rounded, is the nearest float whichever C library computes it; expf() is not. */
 bool ner_softmax(const float *logits, size_t n, float *probs) {
   float max = logits[0], sum;
   for( size_t i = 1; i < n; i++ )
     if( logits[i] > max ) max = logits[i];
-  for( size_t i = 0; i < n; i++ ) probs[i] = expf(logits[i] - max);
+  for( size_t i = 0; i < n; i++ ) probs[i] = (float)exp((double)(logits[i] - max));
   sum = ner_sum_f32(probs, n);
   for( size_t i = 0; i < n; i++ ) probs[i] /= sum;
   return isfinite(sum); /* a NaN, or an infinite maximum, makes the sum NaN */

@@ -3,7 +3,8 @@
 **
 ** These functions are written to be read and to be compared with; speed is the business of the
 ** files that overlay them. Integer results of every level equal these bit for bit, float results
-** within a relative 1e-5.
+** within a relative 1e-5. exp() and erf() are taken in double and rounded: that is the nearest float
+** whichever C library computes it, and so this level too has the same results on every system.
 */
 #include "kernels/levels.h"
 
@@ -38,7 +39,7 @@ static void portable_quantise(const float *x, int m, int n, int ldx, uint8_t *xq
 }
 
 float ner_gelu(float x) {
-  return 0.5f * x * (1 + erff(x * 0.70710678f));
+  return 0.5f * x * (1 + (float)erf((double)(x * 0.70710678f)));
 }
 
 /* One row's 16 outputs of one panel, with the epilogue. */
@@ -117,7 +118,7 @@ static void portable_softmax(float *x, int m, int n, int ld) {
     float *row = x + (size_t)i * ld;
     float top = row[0], sum = 0;
     for( int k = 1; k < n; k++ ) top = row[k] > top ? row[k] : top;
-    for( int k = 0; k < n; k++ ) sum += row[k] = expf(row[k] - top);
+    for( int k = 0; k < n; k++ ) sum += row[k] = (float)exp((double)(row[k] - top));
     for( int k = 0; k < n; k++ ) row[k] /= sum;
   }
 }
