@@ -252,7 +252,7 @@ check_c_tests() { # TARGET
 # ---- all of it ----
 
 # shellcheck disable=SC2046
-[ $# -gt 0 ] || set -- $(cd dist 2>/dev/null && ls -d *-linux-* *-macos *-windows-* 2>/dev/null)
+[ $# -gt 0 ] || set -- $(cd dist 2>/dev/null && ls -d *-linux-*/ *-macos/ *-windows-*/ 2>/dev/null | tr -d /)
 [ $# -gt 0 ] || { echo "there is nothing in dist/; run packages/build.sh"; exit 1; }
 fetch_sqlite || { echo "SQLite's shell cannot be fetched (npm pack sqlite3@$SQLITE3_NPM)"; exit 1; }
 for platform in "$@"; do
