@@ -91,7 +91,8 @@ calibrate g1-tinyc g1-tiny
 distil g2 g1c g1-tinyc 2 2 1900 5393 2207
 stage mean3 mix "$work/g1.pt" "$work/g2.pt" --weights .45,.55
 calibrate small mean3
-calibrate smaller g2-tiny
+stage mean4 mix "$work/g1-tiny.pt" "$work/g2-tiny.pt" --weights .3,.7
+calibrate smaller mean4
 
 finish ner-small small
 finish ner-tiny smaller
