@@ -2,7 +2,7 @@
 # one.sh FOLDER NUMBER TEST - runs one test for run.sh, which reads FOLDER/NUMBER (what the test
 # printed), NUMBER.seconds and at last NUMBER.rc (its exit status).
 # A C test, a fuzz target's replay of its corpus, a SQL script, a shell script or "fuzz TARGET".
-folder=$1 out=$1/$2 test=$3
+out=$1/$2 test=$3
 began=$(date +%s)
 case $test in
   fuzz\ *) sh tests/fuzz/run.sh "${test#fuzz }" >"$out" 2>&1 ;;
