@@ -20,10 +20,10 @@ FROM n JOIN maker ON m = i % 7 JOIN thing ON t = i % 6 JOIN frame ON f = (i / 7 
 
 SELECT count(*) AS examples FROM example;
 
--- A row after each epoch, and a last one. A learning rate above the default suits few examples.
+-- A row after each epoch, and a last one.
 SELECT epoch, printf('%.2f', f1) AS f1, json_extract(note, '$.types.PRODUCT.f1') AS product
 FROM ner_train('SELECT text, entities FROM example', 'build/products.safetensors',
-  '{"labels":"extend","epochs":4,"learning_rate":2e-4,"batch_tokens":256}')
+  '{"labels":"extend"}')
 WHERE f1 IS NOT NULL;
 
 SELECT ner_load('products', 'build/products.safetensors');

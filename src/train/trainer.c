@@ -125,9 +125,11 @@ static int trainer_first_note(struct ner_trainer *t, struct ner_err *err) {
     NER_FREE(odd);
     return ner_fail_nomem(err);
   }
-  n = snprintf(note, size, "%zu texts to train on, %zu to validate on, %zu labels; memory: %llu MB",
+  n = snprintf(note, size,
+               "%zu texts to train on, %zu to validate on, %zu labels; learning rate %.2g; "
+               "memory: %llu MB",
                t->ex.n_examples - t->ex.n_rehearsal - n_valid, n_valid, t->ex.n_labels,
-               (unsigned long long)(t->memory_bytes / 1000000 + 1));
+               t->options.learning_rate, (unsigned long long)(t->memory_bytes / 1000000 + 1));
   if( t->ex.n_rehearsal > 0 )
     n += snprintf(note + n, size - (size_t)n,
                   "; %zu texts of random words rehearse what the base knows", t->ex.n_rehearsal);
@@ -154,9 +156,19 @@ static int trainer_first_note(struct ner_trainer *t, struct ner_err *err) {
   return NER_OK;
 }
 
+/* The learning rate of options that name none: 5e-5, the references', from 2,000 steps on, and more
+** for fewer steps, which would else end before the new labels are learnt: at most eight times as
+** much, and less for wide models, which diverge sooner. */
+static double trainer_default_rate(const struct ner_trainer *t) {
+  const double most = 8 * 384.0 / t->base->config.hidden;
+  const double more = fmin(most, sqrt(2000.0 / (double)(t->steps + 1)));
+  return 5e-5 * fmax(1, more);
+}
+
 static int trainer_start(struct ner_trainer *t, struct ner_train_row *row, struct ner_err *err) {
   int rc;
   for( int32_t e = 0; e < t->options.epochs; e++ ) t->steps += trainer_plan(t, e);
+  if( t->options.learning_rate == 0 ) t->options.learning_rate = trainer_default_rate(t);
   t->started = true;
   t->began_s = ner_seconds();
   t->began_step = t->done.step;

@@ -19,7 +19,7 @@
 
 struct ner_train_options {
   int32_t epochs;
-  double learning_rate;
+  double learning_rate; /* at its highest; 0: by the number of steps, see trainer.c */
   int32_t batch_tokens; /* tokens of an optimizer's step, at most */
   double warmup;        /* share of the steps */
   double weight_decay, dropout;

@@ -16,7 +16,6 @@
 struct ner_train_options ner_train_options_default(void) {
   return (struct ner_train_options){
       .epochs = 4,
-      .learning_rate = 5e-5,
       .batch_tokens = 512,
       .warmup = 0.1,
       .weight_decay = 0.01,
