@@ -109,7 +109,7 @@ def run(engine: str, source: str, target: str, workers: int, model: str | None, 
     output: list[str] = []
     reader = threading.Thread(target=lambda: output.extend(process.stdout), daemon=True)
     reader.start()
-    peak_driver = peak_worker = 0
+    peak_driver = peak_worker = at_once = 0
     working = killed = None
     while process.poll() is None:
         time.sleep(0.25)
@@ -117,6 +117,7 @@ def run(engine: str, source: str, target: str, workers: int, model: str | None, 
         labelling = {pid for pid in sizes if pid != process.pid and is_worker(pid)}
         peak_driver = max(peak_driver, sum(size for pid, size in sizes.items() if pid not in labelling))
         peak_worker = max([peak_worker] + [sizes[pid] for pid in labelling])
+        at_once = max(at_once, len(labelling))
         if labelling and working is None:
             working = time.monotonic()
         done = written(target)
@@ -127,7 +128,7 @@ def run(engine: str, source: str, target: str, workers: int, model: str | None, 
     reader.join()
     end = time.monotonic()
     return {"seconds": end - begin, "working": end - (working or begin), "status": process.returncode,
-            "driver": peak_driver, "worker": peak_worker, "output": "".join(output), "killed": killed}
+            "driver": peak_driver, "worker": peak_worker, "at once": at_once, "output": "".join(output), "killed": killed}
 
 
 def label(engine: str, source: str, target: str, workers: int, model: str | None, rows: int, kill: bool) -> None:
@@ -138,6 +139,8 @@ def label(engine: str, source: str, target: str, workers: int, model: str | None
     print(f"{engine}, {workers} workers: {first['seconds']:.1f} s, {rows / first['seconds']:,.0f} rows/s "
           f"({rows / first['working']:,.0f} without the start), driver {first['driver'] / 1e6:,.0f} MB, "
           f"a worker {first['worker'] / 1e6:,.0f} MB, status {first['status']}, {missing} parts missing", flush=True)
+    if first["at once"] < workers:
+        sys.exit(f"{engine}: no more than {first['at once']} of {workers} workers were at work at once")
     if kill and not first["killed"]:
         sys.exit("no worker could be killed: it was all done before; take more rows")
     if missing:
