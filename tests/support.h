@@ -24,6 +24,34 @@
 #define TEST_PATH   512
 #define TEST_UNUSED __attribute__((unused)) static
 
+/* ---- sanitizers ---- */
+
+/* How many times longer a model computes, at the least: 5 to 15 under AddressSanitizer and 20 to 50
+** under ThreadSanitizer, by the processor. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_SLOWDOWN 5
+#elif defined(__SANITIZE_THREAD__)
+#define TEST_SLOWDOWN 20
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TEST_SLOWDOWN 5
+#elif __has_feature(thread_sanitizer)
+#define TEST_SLOWDOWN 20
+#endif
+#endif
+#ifndef TEST_SLOWDOWN
+#define TEST_SLOWDOWN 1
+#endif
+
+/* The size of what must keep a model busy for a while: n in the plain build. */
+#define TEST_LASTING(n) ((n) / TEST_SLOWDOWN)
+
+/* How many of a kind to try, and the step of a sweep: all n and each one, but `fewer` and each k-th
+** under a sanitizer, which looks for errors of memory and threads that a varied few of them show.
+** What takes all of them to show is the plain build's to find. */
+#define TEST_UP_TO(n, fewer) (TEST_SLOWDOWN > 1 ? (fewer) : (n))
+#define TEST_EACH(k)         (TEST_SLOWDOWN > 1 ? (k) : 1)
+
 /* ---- files ---- */
 
 TEST_UNUSED void test_dir_make(char *dir) {

@@ -203,9 +203,11 @@ static void vacuum_during_a_batch_is_noticed(void **state) {
   struct place p;
   sqlite3 *db = place_open(&p, IN_FILE);
   make_unkeyed(db, 40);
-  do_sql(db, "DELETE FROM docs WHERE rowid = 1;"
-             "UPDATE docs SET body = replace(hex(zeroblob(4000)), '00', 'Angela met Berlin ')"
-             " WHERE rowid = 3");
+  do_sqlf(db,
+          "DELETE FROM docs WHERE rowid = 1;"
+          "UPDATE docs SET body = replace(hex(zeroblob(%d)), '00', 'Angela met Berlin ')"
+          " WHERE rowid = 3",
+          TEST_LASTING(4000));
   sqlite3_progress_handler(db, 500, vacuum_once, &p);
   enrich(db, "'docs', 'body', 'bundled'");
   sqlite3_progress_handler(db, 0, NULL, NULL);

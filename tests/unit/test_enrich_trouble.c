@@ -163,10 +163,12 @@ static void rows_changed_while_being_worked_on_stay_due(void **state) {
     struct pair p;
     sqlite3_stmt *statement;
     pair_open(&p, journals[i], 20);
-    do_sql(p.db, "SELECT * FROM ner_enrich('docs', 'body', 'bundled');"
-                 "UPDATE docs SET body = body || '.' WHERE id > 1;"
-                 "UPDATE docs SET body = replace(hex(zeroblob(4000)), '00', 'Angela met Berlin ')"
-                 " WHERE id = 1");
+    do_sqlf(p.db,
+            "SELECT * FROM ner_enrich('docs', 'body', 'bundled');"
+            "UPDATE docs SET body = body || '.' WHERE id > 1;"
+            "UPDATE docs SET body = replace(hex(zeroblob(%d)), '00', 'Angela met Berlin ')"
+            " WHERE id = 1",
+            TEST_LASTING(4000));
     sqlite3_progress_handler(p.db, 500, change_all, &p);
     /* A large model and a long text take long on any machine: the handler is called every 10 ms. */
     assert_int_equal(sqlite3_prepare_v2(p.db, "SELECT * FROM ner_enrich('docs', 'body', 'bundled')",

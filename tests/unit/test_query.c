@@ -115,7 +115,7 @@ static void many_are_as_one_by_one(void **state) {
     sqlite3 *db = open_db(":memory:");
     seed = i;
     if( i >= 6 ) do_sql(db, "PRAGMA encoding = 'UTF-16'");
-    make_texts(db, 160);
+    make_texts(db, TEST_UP_TO(160, 60));
     do_sql(db, "SELECT ner_threads(1)");
     label_one_by_one(db, options, where);
     do_sqlf(db, "SELECT ner_threads(%d)", 1 + i % 2);
@@ -266,7 +266,7 @@ static void what_comes_before_a_failure_is_given(void **state) {
 static void it_can_be_left_at_any_moment(void **state) {
   sqlite3 *db = open_counted(2000);
   seed = 5;
-  for( int i = 0; i < 60; i++ ) {
+  for( int i = 0; i < 60; i += TEST_EACH(5) ) {
     sqlite3_stmt *statement;
     sqlite3_prepare_v2(db,
                        i % 2 ? COUNTED : "SELECT * FROM ner WHERE text IN (SELECT body FROM docs)",
@@ -310,7 +310,7 @@ static int stop_it(void *arg) {
 
 static void progress_handlers_are_obeyed(void **state) {
   sqlite3 *db = open_counted(20000);
-  for( int calls = 0; calls < 200; calls += 20 ) {
+  for( int calls = 0; calls < 200; calls += TEST_EACH(3) * 20 ) {
     int left = calls;
     sqlite3_progress_handler(db, 1000, stop_it, &left);
     check_error(db, "SELECT count(*) FROM ner_query('SELECT id, body FROM docs', 'bundled')",

@@ -413,16 +413,17 @@ static int count_recursion(void *arg, int action, const char *a, const char *b, 
 
 /* A trace and an authorizer see one probe in a long computation, and none in a short one. */
 static void a_trace_shows_one_probe(void **state) {
-  static const char many[] =
+  const int n_bytes = TEST_LASTING(20000);
+  char *many = sqlite3_mprintf(
       "SELECT count(*) FROM ner_query('WITH RECURSIVE c(i) AS (VALUES(1) UNION ALL SELECT i + 1"
-      " FROM c WHERE i < 400) SELECT i, ''Angela Merkel met Peter Hansen in Berlin '' || i FROM "
-      "c')";
+      " FROM c WHERE i < %d) SELECT i, ''Angela Merkel met Peter Hansen in Berlin '' || i FROM c')",
+      TEST_LASTING(400));
   struct seen seen = {0};
   sqlite3 *db = open_db(sqlite3_ner_init);
   size_t n;
   char *text = long_text(&n);
   double begin_ms = now_ms();
-  check_bound(db, "SELECT count(*) > 0 FROM ner(?1)", text, 20000, "1;");
+  check_bound(db, "SELECT count(*) > 0 FROM ner(?1)", text, n_bytes, "1;");
   print_message("# a text of %.0f ms\n", now_ms() - begin_ms);
   assert_true(now_ms() - begin_ms > 60);
   sqlite3_trace_v2(db, SQLITE_TRACE_STMT, count_statement, &seen);
@@ -434,13 +435,14 @@ static void a_trace_shows_one_probe(void **state) {
     assert_int_equal(seen.n_recursions, 0);
   }
   seen = (struct seen){0};
-  check_bound(db, "SELECT count(*) > 0 FROM ner(?1)", text + 65, 20000, "1;");
+  check_bound(db, "SELECT count(*) > 0 FROM ner(?1)", text + 65, n_bytes, "1;");
   assert_int_equal(seen.n_statements, 2);
   assert_int_equal(seen.n_recursions, 1);
   seen = (struct seen){0};
   sqlite3_free(ask_bound(db, many, NULL, 0));
   assert_in_range(seen.n_statements, 2, 3); /* the statement, its SELECT, the probe */
   assert_in_range(seen.n_recursions, 1, 2);
+  sqlite3_free(many);
   free(text);
   close_db(db);
 }
