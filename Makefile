@@ -173,7 +173,7 @@ asan: deps
 ## tsan     the tests with threads under ThreadSanitizer
 TSAN_TESTS := test_train test_pool test_session test_encoder test_pipeline test_registry test_query test_sql test_threads test_enrich_trouble
 tsan: deps
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS="-O1 -g" \
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS="-O2 -g" \
 	  $(TSAN_TESTS:%=$(BUILD)-tsan/tests/%)
 	@BUILD=$(BUILD)-tsan ONLY="$(TSAN_TESTS)" TSAN_OPTIONS=die_after_fork=0:$(TSAN_OPTIONS) sh tests/run.sh
 
