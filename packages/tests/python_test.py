@@ -167,6 +167,52 @@ def test_command(folder):
     check("command: made no file", not os.path.exists(os.path.join(folder, "nosuch.db")))
 
 
+def results(conn):
+    return [
+        conn.execute(f"SELECT * FROM docs_body_ner{suffix} ORDER BY docs_rowid, rowid").fetchall()
+        for suffix in ("", "_error", "_queue")
+    ]
+
+
+def test_shards(folder):
+    """--shards makes and reports what one process does, with rowids far apart and rows that have no text."""
+    files = {n: os.path.join(folder, f"shards-{n}.db") for n in (1, 2, 7)}
+    odd = [None, b"\xff\0", "", 5, "Z\u00fcrich " * 600]
+    rows = [(i * i * i * 1_000_003, odd[i % 25] if i % 25 < len(odd) else f"{TEXT} {i}") for i in range(-150, 450)]
+    reports = {}
+    for n, file in files.items():
+        conn = sqlite3.connect(file)
+        conn.execute("CREATE TABLE docs(id INTEGER PRIMARY KEY, body)")
+        conn.executemany("INSERT INTO docs VALUES (?, ?)", rows)
+        conn.commit()
+        result = run(file, "docs", "body", "--shards", str(n))
+        reports[n] = result.stdout
+        check(f"shards {n}", result.returncode == 0, result.stderr)
+        if n == 1:
+            want = results(conn)
+        check(f"shards {n}: as one process", results(conn) == want and len(want[0]) > 1000 and len(want[1]) > 10)
+        check(f"shards {n}: report", reports[n] == reports[1], reports[n])
+        conn.execute("UPDATE docs SET body = 'Ada in Rome' WHERE id = ?", rows[7][:1])
+        conn.execute("INSERT INTO docs VALUES (-7, ?)", (TEXT,))
+        conn.commit()
+        result = run(file, "docs", "body", "--shards", str(n))
+        check(f"shards {n}: what has changed", result.stdout.startswith("2 rows labelled, 3 entities"), result.stdout)
+        conn.close()
+    check("shards: nothing is left", not [name for name in os.listdir(folder) if "shards-" in name and not name.endswith(".db")])
+    for key in ("k TEXT PRIMARY KEY)", "k INTEGER PRIMARY KEY DESC)", "k INTEGER)", "k PRIMARY KEY) WITHOUT ROWID"):
+        file = os.path.join(folder, "keys.db")
+        conn = sqlite3.connect(file)
+        conn.execute(f"CREATE TABLE docs(body, {key}")
+        conn.execute("INSERT INTO docs VALUES (?, 1)", (TEXT,))
+        conn.commit()
+        result = run(file, "docs", "body", "--shards", "2")
+        check(f"shards: {key}", result.returncode == 1 and "INTEGER PRIMARY KEY" in result.stderr and not result.stdout, result.stderr)
+        check(f"shards: {key}: nothing is made", conn.execute("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'docs_%'").fetchone()[0] == 0)
+        check(f"shards: {key}: without", run(file, "docs", "body").returncode == 0)
+        conn.close()
+        os.unlink(file)
+
+
 def test_stop(folder):
     """Ctrl-C stops cleanly; the next run does the rest."""
     file = os.path.join(folder, "stop.db")
@@ -194,6 +240,7 @@ def main():
         test_hosts()
         test_frames()
         test_command(folder)
+        test_shards(folder)
         test_stop(folder)
     print(f"python: {len(passed)} passed, {len(failed)} failed; not installed: {', '.join(sorted(set(skipped))) or 'nothing'}")
     sys.exit(1 if failed else 0)

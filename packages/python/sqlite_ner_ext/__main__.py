@@ -116,7 +116,8 @@ def _enrich(conn: Any, arguments: argparse.Namespace, model: str | None) -> tupl
     )
     try:
         for done, total, entities, errors, rate, eta in rows:
-            progress.show(done, total, entities, rate, eta)
+            if total:  # nothing is left after --shards
+                progress.show(done, total, entities, rate, eta)
     except KeyboardInterrupt:
         rows.close()
         progress.close()
@@ -140,9 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _parser().error("--shards takes a whole number from 1")
     try:
         conn, model = open_database(arguments.file, arguments.model)
+        counts = 0, 0, 0
         if arguments.shards > 1:
-            _shards.label_in_processes(conn, arguments, model, _progress(arguments.quiet))
-        done, entities, errors = _enrich(conn, arguments, model)
+            counts = _shards.label_in_processes(conn, arguments, model, _progress(arguments.quiet))
+        done, entities, errors = (a + b for a, b in zip(counts, _enrich(conn, arguments, model)))
         if arguments.html:
             _page.write(conn, arguments.table, arguments.column, model, arguments.html, arguments.rows)
         conn.close()

@@ -25,26 +25,32 @@ from ._page import quote
 _POLL_S = 0.5
 
 
-def label_in_processes(conn: Any, arguments: argparse.Namespace, model: str | None, progress: Any) -> None:
-    """Labels what is pending, but for rows that change meanwhile. Raises ValueError and OSError."""
-    setup = conn.execute(
-        "SELECT total FROM ner_enrich(?, ?, ?, ?, ?) LIMIT 1",
+def label_in_processes(
+    conn: Any, arguments: argparse.Namespace, model: str | None, progress: Any
+) -> tuple[int, int, int]:
+    """Labels what is pending, but for rows that change meanwhile: numbers of rows, entities and errors.
+
+    Raises ValueError and OSError.
+    """
+    _check_key(conn, arguments.table)
+    total, *counts = conn.execute(
+        "SELECT total, done, entities, errors FROM ner_enrich(?, ?, ?, ?, ?) LIMIT 1",
         (arguments.table, arguments.column, model, arguments.aggregation, arguments.threshold),
     ).fetchone()
     names = _names(conn, arguments.table, arguments.column)
     ranges = _ranges(conn, names, arguments.shards)
     if not ranges:
-        return
+        return tuple(counts)
     folder = tempfile.mkdtemp(prefix=".ner-shards-", dir=os.path.dirname(os.path.abspath(arguments.file)))
     workers: list[tuple[subprocess.Popen, str]] = []
     try:
         for i, (first, last) in enumerate(ranges):
             workers.append(_start(arguments, names, folder, i, first, last, len(ranges)))
-        _watch(workers, setup[0], progress)
+        _watch(workers, counts[0], counts[1], total, progress)
         for process, shard in workers:
             if process.returncode:
                 raise ValueError(f"a shard failed: {process.stderr.read().strip() or process.returncode}")
-            _merge(conn, names, shard)
+            counts = [a + b for a, b in zip(counts, _merge(conn, names, shard))]
     finally:
         for process, _ in workers:
             if process.poll() is None:
@@ -54,12 +60,31 @@ def label_in_processes(conn: Any, arguments: argparse.Namespace, model: str | No
             os.unlink(os.path.join(folder, name))
         os.rmdir(folder)
         progress.close()
+    return tuple(counts)
+
+
+def _split(table: str) -> tuple[str, str]:
+    """Schema and name."""
+    schema, _, bare = table.rpartition(".")
+    return schema or "main", bare
+
+
+def _check_key(conn: Any, table: str) -> None:
+    """Refuses a table whose rowid has no name of its own: of other primary keys SQLite makes an index."""
+    schema, bare = _split(table)
+    columns = conn.execute(f"PRAGMA {quote(schema)}.table_info({quote(bare)})").fetchall()
+    indexes = conn.execute(f"PRAGMA {quote(schema)}.index_list({quote(bare)})").fetchall()
+    # A table that is not there, or is a view, is left to ner_enrich() to name.
+    if columns and (not any(column[5] for column in columns) or any(index[3] == "pk" for index in indexes)):
+        raise ValueError(
+            f"--shards needs a table with an INTEGER PRIMARY KEY, which {table} has not; leave --shards out, "
+            "or give the table such a key"
+        )
 
 
 def _names(conn: Any, table: str, column: str) -> dict[str, str]:
     """The table's schema and name as SQL, and its results' name, as ner_enrich spells them."""
-    schema, _, bare = table.rpartition(".")
-    schema = schema or "main"
+    schema, bare = _split(table)
     results = f"{bare}_{column}_ner"
     made = {
         name.lower(): (name, sql)
@@ -68,13 +93,8 @@ def _names(conn: Any, table: str, column: str) -> dict[str, str]:
     if results.lower() not in made:
         raise ValueError(f"--shards finds no table {results} in {schema}; leave it out")
     results = made[results.lower()][0]
-    keys = [row[1] for row in conn.execute(f"PRAGMA {quote(schema)}.table_info({quote(results)})")][:-5]
-    if len(keys) != 1 or (results + "_hash").lower() in made:
-        raise ValueError(
-            f"--shards needs a table with an INTEGER PRIMARY KEY, which {table} has not; leave --shards out, "
-            "or give the table such a key"
-        )
-    return {"schema": schema, "table": bare, "column": column, "results": results, "key": keys[0]}
+    key = conn.execute(f"PRAGMA {quote(schema)}.table_info({quote(results)})").fetchone()[1]
+    return {"schema": schema, "table": bare, "column": column, "results": results, "key": key}
 
 
 def _ranges(conn: Any, names: dict[str, str], n: int) -> list[tuple[int, int]]:
@@ -105,7 +125,9 @@ def _start(
     return process, shard
 
 
-def _watch(workers: list[tuple[subprocess.Popen, str]], total: int, progress: Any) -> None:
+def _watch(
+    workers: list[tuple[subprocess.Popen, str]], done_before: int, found_before: int, total: int, progress: Any
+) -> None:
     """Shows the progress of all until each has ended."""
     latest: dict[int, list] = {}
     with selectors.DefaultSelector() as selector:
@@ -120,12 +142,14 @@ def _watch(workers: list[tuple[subprocess.Popen, str]], total: int, progress: An
                     continue
                 latest[key.data.pid] = json.loads(line)
                 done, entities, rate = (sum(row[i] or 0 for row in latest.values()) for i in (0, 1, 2))
+                done, entities = done + done_before, entities + found_before
                 left = max(0, total - done)
                 progress.show(done, max(total, done), entities, rate, left / rate if rate else None)
 
 
-def _merge(conn: Any, names: dict[str, str], shard: str) -> None:
-    """Takes a shard's results over, of the rows whose note in the queue is the one it worked from."""
+def _merge(conn: Any, names: dict[str, str], shard: str) -> tuple[int, int, int]:
+    """Takes a shard's results over, of the rows whose note in the queue is the one it worked from: their
+    numbers of rows, entities and errors."""
     schema, results, key = quote(names["schema"]), names["results"], quote(names["key"])
     conn.execute("ATTACH ? AS ner_shard", (shard,))
     try:
@@ -138,6 +162,8 @@ def _merge(conn: Any, names: dict[str, str], shard: str) -> None:
                 f" WHERE t.k NOT IN (SELECT {key} FROM ner_shard.{quote(results + '_queue')})"
             )
             conn.execute("CREATE UNIQUE INDEX temp.ner_shard_rows_k ON ner_shard_rows(k)")
+            taken = conn.execute("SELECT count(*) FROM temp.ner_shard_rows").fetchone()[0]
+            inserted = []
             for suffix in ("", "_error"):
                 table = quote(results + suffix)
                 conn.execute(f"DELETE FROM {schema}.{table} WHERE {key} IN (SELECT k FROM temp.ner_shard_rows)")
@@ -145,6 +171,7 @@ def _merge(conn: Any, names: dict[str, str], shard: str) -> None:
                     f"INSERT INTO {schema}.{table} SELECT * FROM ner_shard.{table}"
                     f" WHERE {key} IN (SELECT k FROM temp.ner_shard_rows) ORDER BY rowid"
                 )
+                inserted.append(conn.execute("SELECT changes()").fetchone()[0])
             conn.execute(
                 f"DELETE FROM {schema}.{quote(results + '_queue')} WHERE {key} IN (SELECT k FROM temp.ner_shard_rows)"
             )
@@ -158,6 +185,7 @@ def _merge(conn: Any, names: dict[str, str], shard: str) -> None:
             raise
     finally:
         conn.execute("DETACH ner_shard")
+    return (taken, *inserted)
 
 
 def _work(task: dict) -> None:
