@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _parser().error("--shards takes a whole number from 1")
     try:
         conn, model = open_database(arguments.file, arguments.model)
-        counts = 0, 0, 0
+        counts = [0, 0, 0]
         if arguments.shards > 1:
             counts = _shards.label_in_processes(conn, arguments, model, _progress(arguments.quiet))
         done, entities, errors = (a + b for a, b in zip(counts, _enrich(conn, arguments, model)))

@@ -25,9 +25,7 @@ from ._page import quote
 _POLL_S = 0.5
 
 
-def label_in_processes(
-    conn: Any, arguments: argparse.Namespace, model: str | None, progress: Any
-) -> tuple[int, int, int]:
+def label_in_processes(conn: Any, arguments: argparse.Namespace, model: str | None, progress: Any) -> list[int]:
     """Labels what is pending, but for rows that change meanwhile: numbers of rows, entities and errors.
 
     Raises ValueError and OSError.
@@ -40,7 +38,7 @@ def label_in_processes(
     names = _names(conn, arguments.table, arguments.column)
     ranges = _ranges(conn, names, arguments.shards)
     if not ranges:
-        return tuple(counts)
+        return counts
     folder = tempfile.mkdtemp(prefix=".ner-shards-", dir=os.path.dirname(os.path.abspath(arguments.file)))
     workers: list[tuple[subprocess.Popen, str]] = []
     try:
@@ -49,7 +47,8 @@ def label_in_processes(
         _watch(workers, counts[0], counts[1], total, progress)
         for process, shard in workers:
             if process.returncode:
-                raise ValueError(f"a shard failed: {process.stderr.read().strip() or process.returncode}")
+                why = process.stderr.read().strip() or f"its process ended with {process.returncode}"
+                raise ValueError(f"a shard failed: {why}; the same command goes on with the rest")
             counts = [a + b for a, b in zip(counts, _merge(conn, names, shard))]
     finally:
         for process, _ in workers:
@@ -60,7 +59,7 @@ def label_in_processes(
             os.unlink(os.path.join(folder, name))
         os.rmdir(folder)
         progress.close()
-    return tuple(counts)
+    return counts
 
 
 def _split(table: str) -> tuple[str, str]:
@@ -147,7 +146,7 @@ def _watch(
                 progress.show(done, max(total, done), entities, rate, left / rate if rate else None)
 
 
-def _merge(conn: Any, names: dict[str, str], shard: str) -> tuple[int, int, int]:
+def _merge(conn: Any, names: dict[str, str], shard: str) -> list[int]:
     """Takes a shard's results over, of the rows whose note in the queue is the one it worked from: their
     numbers of rows, entities and errors."""
     schema, results, key = quote(names["schema"]), names["results"], quote(names["key"])
@@ -185,7 +184,7 @@ def _merge(conn: Any, names: dict[str, str], shard: str) -> tuple[int, int, int]
             raise
     finally:
         conn.execute("DETACH ner_shard")
-    return (taken, *inserted)
+    return [taken, *inserted]
 
 
 def _work(task: dict) -> None:
