@@ -63,9 +63,6 @@ FN V v_max(V a, V b) {
 FN V v_min(V a, V b) {
   return vminnmq_f32(a, b);
 }
-FN V v_abs(V a) {
-  return vabsq_f32(a);
-}
 FN V v_round(V a) {
   return vrndnq_f32(a);
 }

@@ -65,9 +65,6 @@ FN V v_max(V a, V b) {
 FN V v_min(V a, V b) {
   return _mm256_min_ps(a, b);
 }
-FN V v_abs(V a) {
-  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
-}
 FN V v_round(V a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }

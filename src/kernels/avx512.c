@@ -63,9 +63,6 @@ FN V v_max(V a, V b) {
 FN V v_min(V a, V b) {
   return _mm512_min_ps(a, b);
 }
-FN V v_abs(V a) {
-  return _mm512_abs_ps(a);
-}
 FN V v_round(V a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }

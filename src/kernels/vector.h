@@ -9,7 +9,7 @@
 **   F32_ROWS, F32_PANELS   tile of gemm_f32: rows × panels of 16 columns whose
 **                          accumulators fit the registers
 **   v_load v_store v_set v_add v_sub v_mul v_fma(a,b,c)=ab+c v_fnma=c-ab
-**   v_max v_min v_abs      v_max(a,b), v_min(a,b): b when a is NaN
+**   v_max v_min            v_max(a,b), v_min(a,b): b when a is NaN
 **   v_div(a,b) v_sqrt(a)   a/b and √a, rounded as IEEE 754 says
 **   v_round, v_exp2i       to nearest even; 2^n for integral n in [-126,127]
 **   v_load_n(p,n,fill) v_store_n(p,v,n)   the first n < W lanes, others `fill`

@@ -12,7 +12,6 @@
 #undef v_fnma
 #undef v_max
 #undef v_min
-#undef v_abs
 #undef v_round
 #undef v_exp2i
 #undef v_load_n

@@ -17,7 +17,6 @@
 #define v_fnma       NER_ISA(v_fnma)
 #define v_max        NER_ISA(v_max)
 #define v_min        NER_ISA(v_min)
-#define v_abs        NER_ISA(v_abs)
 #define v_round      NER_ISA(v_round)
 #define v_exp2i      NER_ISA(v_exp2i)
 #define v_load_n     NER_ISA(v_load_n)
