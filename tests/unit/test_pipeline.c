@@ -16,6 +16,7 @@
 #include "engine/encoder.h"
 #include "engine/pipeline.h"
 #include "engine/spans.h"
+#include "fork.h"
 #include "support.h"
 
 static uint32_t seed;
@@ -230,9 +231,7 @@ static void test_fork_in_a_team(void **state) {
   struct ner_err err = {0};
   int rc, status = -1;
   (void)state;
-#if defined(__SANITIZE_THREAD__)
-  skip();
-#endif
+  test_needs_fork_with_threads();
   ner_pool_threads(1);
   run(f.model, &input, 1, &f.expected);
   ner_pool_threads(3);

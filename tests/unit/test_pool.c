@@ -18,14 +18,7 @@
 #include <cmocka.h>
 
 #include "base/pool.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
+#include "fork.h"
 
 #define N_JOBS 1000
 #define MANY   64
@@ -378,9 +371,7 @@ static void test_fork(void **state) {
   atomic_bool end = false;
   pthread_t other;
   (void)state;
-#ifdef UNDER_TSAN
-  skip();
-#endif
+  test_needs_fork_with_threads();
   ner_pool_threads(3);
   assert_int_equal(pthread_create(&other, NULL, keep_running, &end), 0);
   for( int i = 0; i < 20; i++ ) {
@@ -422,9 +413,7 @@ static void test_fork_in_callback(void **state) {
   struct stopper s = {0};
   int rc;
   (void)state;
-#ifdef UNDER_TSAN
-  skip();
-#endif
+  test_needs_fork_with_threads();
   ner_pool_threads(3);
   rc = ner_pool_run(3, 30, slow_job, &s, &cancel);
   if( f.is_child ) _exit(rc == NER_INTERRUPT ? child_works() : 100 + rc);
@@ -453,9 +442,7 @@ static void test_fork_in_a_team(void **state) {
   struct forking_team t = {.child_saw_it = false};
   bool complete;
   (void)state;
-#ifdef UNDER_TSAN
-  skip();
-#endif
+  test_needs_fork_with_threads();
   ner_pool_threads(3);
   complete = ner_pool_team(3, meet_and_fork, &t);
   if( t.forker.is_child ) _exit(complete ? 100 : !t.child_saw_it ? 101 : child_works());
@@ -490,9 +477,7 @@ static int few_threads(int more) {
 
 static void test_few_threads(void **state) {
   (void)state;
-#ifdef UNDER_TSAN
-  skip();
-#endif
+  test_needs_fork_with_threads();
   if( getuid() != 0 ) skip();
   for( int more = 0; more <= 2; more++ ) {
     pid_t pid = fork();

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sys/wait.h>
 #include "enrich.h"
+#include "fork.h"
 #include "sql/batch.h"
 
 static unsigned seed;
@@ -325,10 +326,12 @@ static void progress_handlers_are_obeyed(void **state) {
 /* A child must neither wait for a thread that it lacks, nor use the batch that the thread worked
 ** on. */
 static void a_forked_child_is_told(void **state) {
-  sqlite3 *db = open_counted(20000);
+  sqlite3 *db;
   sqlite3_stmt *statement;
   int status;
   pid_t child;
+  test_needs_fork();
+  db = open_counted(20000);
   sqlite3_prepare_v2(db, "SELECT key FROM ner_query('SELECT id, body FROM docs', 'bundled')", -1,
                      &statement, NULL);
   for( int i = 0; i < 400; i++ ) assert_int_equal(sqlite3_step(statement), SQLITE_ROW);

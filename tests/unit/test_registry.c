@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "engine/registry.h"
+#include "fork.h"
 
 #define PATH "models/ner-small.safetensors"
 
@@ -213,6 +214,7 @@ static int empty_environment(void) {
 }
 
 static void environment_names_the_default(void **state) {
+  test_needs_fork();
   assert_int_equal(in_child(good_environment), 0);
   assert_int_equal(in_child(bad_environment), 0);
   assert_int_equal(in_child(empty_environment), 0);
@@ -303,6 +305,7 @@ static int forking_while_opening(void) {
 }
 
 static void the_default_opens_cancellably(void **state) {
+  test_needs_fork();
   assert_int_equal(in_child(opening_is_cancelled), 0);
   assert_int_equal(in_child(waiting_is_cancelled), 0);
   assert_int_equal(in_child(forking_while_opening), 0);

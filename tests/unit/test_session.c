@@ -15,6 +15,7 @@
 
 #include "base/pool.h"
 #include "engine/session.h"
+#include "fork.h"
 #include "support.h"
 
 #define MANY 40
@@ -163,8 +164,7 @@ static void many_threads(void **state) {
   pthread_t thread[4];
   for( int i = 0; i < 4; i++ )
     assert_int_equal(pthread_create(&thread[i], NULL, keep_acquiring, model), 0);
-#if !defined(__SANITIZE_THREAD__) && !defined(_WIN32)
-  for( int i = 0; i < 20; i++ ) {
+  for( int i = 0; TEST_FORKS_WITH_THREADS && i < 20; i++ ) {
     int status = -1;
     pid_t pid = fork();
     if( pid == 0 ) {
@@ -175,7 +175,6 @@ static void many_threads(void **state) {
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
   }
-#endif
   for( int i = 0; i < 4; i++ ) {
     void *problem;
     pthread_join(thread[i], &problem);

@@ -13,14 +13,7 @@
 #include <sys/wait.h>
 #include <cmocka.h>
 #include "enrich.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
+#include "fork.h"
 
 /* Long enough for several windows and so for several threads. */
 #define LONG "replace(hex(zeroblob(60)), '00', 'Angela met Reuters in Berlin ')"
@@ -327,9 +320,7 @@ static void forks_while_queries_run(void **state) {
   struct ner_err err = {0};
   atomic_bool cancel;
   char *expected, *found;
-#ifdef UNDER_TSAN
-  skip(); /* it supports no threads in the child of a process with threads */
-#endif
+  test_needs_fork_with_threads();
 #ifdef __SANITIZE_ADDRESS__
   skip(); /* its allocator may be locked in the child for ever */
 #endif
