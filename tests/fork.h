@@ -12,8 +12,10 @@
 
 #if defined(_WIN32)
 #define TEST_FORKS 0
+#define TEST_NO_FORK() plain_skip("Windows has no fork()") /* plain/cmocka.h */
 #else
 #define TEST_FORKS 1
+#define TEST_NO_FORK() skip()
 #endif
 
 #if defined(__SANITIZE_THREAD__)
@@ -28,10 +30,10 @@
 #endif
 
 __attribute__((unused)) static void test_needs_fork(void) {
-  if( !TEST_FORKS ) skip();
+  if( !TEST_FORKS ) TEST_NO_FORK();
 }
 __attribute__((unused)) static void test_needs_fork_with_threads(void) {
-  if( !TEST_FORKS_WITH_THREADS ) skip();
+  if( !TEST_FORKS_WITH_THREADS ) TEST_NO_FORK();
 }
 
 #endif
