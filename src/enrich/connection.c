@@ -45,6 +45,13 @@ int ner_enrich_fail(struct ner_enrich_connection *conn, int sqlite_code, struct 
                       "another connection wrote to the database while this one was reading it;"
                       " end this connection's other statements and run ner_enrich again, which"
                       " continues where it stopped");
+    /* SQLite does not wait where each would wait for the other. */
+    if( conn->sqlite_waits && sqlite3_txn_state(conn->db, conn->schema) == SQLITE_TXN_READ )
+      return ner_fail(err, NER_ERROR,
+                      "the database is locked by another connection, and cannot be waited for while"
+                      " a statement of this one reads it; end this connection's other statements,"
+                      " select from ner_enrich() alone and run it again, which continues where it"
+                      " stopped");
     return ner_fail(err, NER_ERROR,
                     "the database was locked by another connection for more than %d ms; run"
                     " ner_enrich again, which continues where it stopped",

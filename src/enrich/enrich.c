@@ -104,6 +104,15 @@ static int enrich_refuse_writers(sqlite3 *db, struct ner_err *err) {
   return NER_OK;
 }
 
+/* Whether the statement has given no row yet. SQLite counts a run's opcodes when it returns: at a
+** row, or early, because the schema has changed and the statement must be prepared again. Such a run
+** executes two at the least, Init and Transaction. Where the earlier runs account for all that was
+** counted, the present one has not returned. */
+static bool enrich_has_no_row(sqlite3_stmt *s) {
+  int runs = sqlite3_stmt_status(s, SQLITE_STMTSTATUS_RUN, 0);
+  return sqlite3_stmt_status(s, SQLITE_STMTSTATUS_VM_STEP, 0) <= 2 * (runs - 1);
+}
+
 /* To SQLite, a statement that uses ner_enrich reads from the database main. Without WAL its lock
 ** would stop every writer, our own connection included, for as long as it runs. A table of that
 ** name in temp, which SQLite looks up first, makes it a statement that reads from temp. The table
@@ -119,8 +128,7 @@ static bool enrich_move_to_temp(sqlite3 *db, const char *schema) {
     return false;
   for( s = sqlite3_next_stmt(db, NULL); s; s = sqlite3_next_stmt(db, s) ) {
     if( !sqlite3_stmt_busy(s) ) continue;
-    /* Steps are counted when a row is given: none so far. */
-    if( running || sqlite3_stmt_status(s, SQLITE_STMTSTATUS_VM_STEP, 0) != 0 ) return false;
+    if( running || !enrich_has_no_row(s) ) return false;
     running = s;
   }
   return sqlite3_exec(db, "CREATE VIRTUAL TABLE temp.ner_enrich USING ner_enrich", NULL, NULL,

@@ -77,6 +77,30 @@ static void nobody_is_kept_out(void **state) {
   }
 }
 
+/* Nor when another connection made a table after the statement was prepared, so that SQLite has to
+** prepare it again. */
+static void nor_after_a_change_of_the_schema(void **state) {
+  for( size_t i = 0; i < N_JOURNALS; i++ ) {
+    struct pair p;
+    sqlite3_stmt *statement;
+    int done = 0;
+    pair_open(&p, journals[i], 400);
+    assert_int_equal(sqlite3_prepare_v2(p.db, ENRICH, -1, &statement, NULL), SQLITE_OK);
+    do_sql(p.other, "CREATE TABLE passing(x)");
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    assert_true(sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_REPREPARE, 0) > 0);
+    do_sql(p.other, "BEGIN EXCLUSIVE; DROP TABLE passing; COMMIT");
+    do {
+      assert_true(sqlite3_column_int(statement, 0) > done);
+      done = sqlite3_column_int(statement, 0);
+    } while( sqlite3_step(statement) == SQLITE_ROW );
+    assert_int_equal(done, 400);
+    assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+    check_docs(p.db, NULL);
+    pair_close(&p);
+  }
+}
+
 struct holder {
   sqlite3 *db;
   const char *sql;
@@ -145,6 +169,24 @@ static void a_lock_held_for_too_long_is_reported(void **state) {
     sqlite3_free(was);
     pair_close(&p);
   }
+}
+
+/* A statement of the host's that reads keeps the other connection from committing, which keeps us
+** from writing: SQLite does not wait then, and the error says what to end. */
+static void locks_that_wait_for_each_other_are_told(void **state) {
+  struct pair p;
+  sqlite3_stmt *open;
+  pair_open(&p, "delete", 100);
+  do_sql(p.db, "PRAGMA busy_timeout = 60000");
+  assert_int_equal(sqlite3_prepare_v2(p.db, "SELECT * FROM docs", -1, &open, NULL), SQLITE_OK);
+  assert_int_equal(sqlite3_step(open), SQLITE_ROW);
+  do_sql(p.other, "BEGIN IMMEDIATE");
+  check_error(p.db, ENRICH, "end this connection's other statements");
+  sqlite3_finalize(open);
+  do_sql(p.other, "COMMIT");
+  enrich(p.db, "'docs', 'body'");
+  check_docs(p.db, NULL);
+  pair_close(&p);
 }
 
 static int change_all(void *arg) {
@@ -688,8 +730,10 @@ static void a_statement_can_be_run_again(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(nobody_is_kept_out),
+      cmocka_unit_test(nor_after_a_change_of_the_schema),
       cmocka_unit_test(locks_are_waited_for),
       cmocka_unit_test(a_lock_held_for_too_long_is_reported),
+      cmocka_unit_test(locks_that_wait_for_each_other_are_told),
       cmocka_unit_test(rows_changed_while_being_worked_on_stay_due),
       cmocka_unit_test(two_may_work_at_once),
       cmocka_unit_test(a_callers_transaction_holds_it_all),
