@@ -27,7 +27,7 @@ UTF8PROC=dist/cache/vendor/utf8proc-sys/utf8proc
 
 work=$PWD/dist/cache/foreign
 mkdir -p "$work/tmp"
-tmp=$(mktemp -d) || exit 1
+tmp=$(mktemp -d) && chmod 711 "$tmp" || exit 1 # a test writes there as somebody else
 trap 'rm -rf "$tmp"' EXIT
 export WINEPREFIX="$work/wine" WINEDEBUG=-all
 passed=0 failed=0 skipped=0
