@@ -155,6 +155,27 @@ EMU __m128i emu_cvtepi32_epi8(__m512i va) {
   memcpy(&v, out, sizeof v);
   return v;
 }
+EMU __m256i emu_cvtepi32_epi16(__m512i va) {
+  union emu a = {.si = va};
+  int16_t out[16];
+  __m256i v;
+  for( int k = 0; k < 16; k++ ) out[k] = (int16_t)a.u[k];
+  memcpy(&v, out, sizeof v);
+  return v;
+}
+EMU __m512i emu_and_si512(__m512i va, __m512i vb) {
+  union emu a = {.si = va}, b = {.si = vb};
+  EMU_OUT(u, 16, a.u[k] & b.u[k]);
+  return out.si;
+}
+EMU __m512i emu_or_si512(__m512i va, __m512i vb) {
+  union emu a = {.si = va}, b = {.si = vb};
+  EMU_OUT(u, 16, a.u[k] | b.u[k]);
+  return out.si;
+}
+EMU void emu_storeu_si512(void *p, __m512i v) {
+  memcpy(p, &v, sizeof v);
+}
 EMU __m512i emu_add_epi32(__m512i va, __m512i vb) {
   union emu a = {.si = va}, b = {.si = vb};
   EMU_OUT(u, 16, a.u[k] + b.u[k]);
@@ -194,8 +215,29 @@ EMU __m512i emu_maddubs_epi16(__m512i va, __m512i vb) {
 }
 EMU __m512i emu_madd_epi16(__m512i va, __m512i vb) {
   union emu a = {.si = va}, b = {.si = vb};
-  EMU_OUT(i, 16, a.s[2 * k] * b.s[2 * k] + a.s[2 * k + 1] * b.s[2 * k + 1]);
+  EMU_OUT(u, 16, (uint32_t)(a.s[2 * k] * b.s[2 * k]) + (uint32_t)(a.s[2 * k + 1] * b.s[2 * k + 1]));
   return out.si;
+}
+
+/* acc += two products, without saturation. */
+static inline void emu_dpwssd(uint32_t *acc, const int16_t *a, const int16_t *b, int lanes) {
+  for( int k = 0; k < lanes; k++ )
+    for( int j = 0; j < 2; j++ ) acc[k] += (uint32_t)(a[2 * k + j] * b[2 * k + j]);
+}
+EMU __m512i emu_dpwssd_epi32(__m512i acc, __m512i va, __m512i vb) {
+  union emu out = {.si = acc}, a = {.si = va}, b = {.si = vb};
+  emu_dpwssd(out.u, a.s, b.s, 16);
+  return out.si;
+}
+EMU __m256i emu_dpwssd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
+  uint32_t out[8];
+  int16_t a[16], b[16];
+  memcpy(out, &acc, sizeof out);
+  memcpy(a, &va, sizeof a);
+  memcpy(b, &vb, sizeof b);
+  emu_dpwssd(out, a, b, 8);
+  memcpy(&acc, out, sizeof acc);
+  return acc;
 }
 
 /* acc += four products of unsigned a and signed b, without saturation. */
@@ -252,6 +294,10 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_cvtps_epi32           emu_cvtps_epi32
 #define _mm512_cvtepi32_ps           emu_cvtepi32_ps
 #define _mm512_cvtepi32_epi8         emu_cvtepi32_epi8
+#define _mm512_cvtepi32_epi16        emu_cvtepi32_epi16
+#define _mm512_storeu_si512          emu_storeu_si512
+#define _mm512_and_si512             emu_and_si512
+#define _mm512_or_si512              emu_or_si512
 #define _mm512_add_epi32             emu_add_epi32
 #define _mm512_sub_epi32             emu_sub_epi32
 #define _mm512_mullo_epi32           emu_mullo_epi32
@@ -263,6 +309,10 @@ EMU __m256i emu_dpbusd_epi32_256(__m256i acc, __m256i va, __m256i vb) {
 #define _mm512_madd_epi16    emu_madd_epi16
 #undef _mm512_dpbusd_epi32
 #define _mm512_dpbusd_epi32  emu_dpbusd_epi32
+#undef _mm512_dpwssd_epi32
+#define _mm512_dpwssd_epi32  emu_dpwssd_epi32
+#undef _mm256_dpwssd_epi32
+#define _mm256_dpwssd_epi32  emu_dpwssd_epi32_256
 #undef _mm256_dpbusd_epi32
 #define _mm256_dpbusd_epi32  emu_dpbusd_epi32_256
 

@@ -16,8 +16,8 @@
 ** positions know where one ends. All but attention goes over blocks of rows so
 ** that the wide intermediate f stays in cache while the weights stream by.
 **
-** A linear layer held in int8 gets its input quantised row by row; everything
-** else is f32. Since a row's result depends on nothing but its own text (see
+** A linear layer held in int8 gets its input quantised row by row, and the attention of such a
+** model is in int16; everything else is f32. Since a row's result depends on nothing but its own text (see
 ** kernels.h), neither the other texts of a batch nor the size of a team change it.
 **
 ** A team works in steps with a barrier between them. In a step each member owns
@@ -146,6 +146,9 @@ static void encoder_attend(const struct encoder_pass *p, const int32_t *seq_begi
   const struct ner_config *c = &s->model->config;
   const int head = c->hidden / c->heads;
   const int members = p->size < s->attention_slots ? p->size : s->attention_slots;
+  void (*attention)(const struct ner_kernels *, const float *, const float *, const float *, int,
+                    int, int, float *, float *, int) =
+      s->model->precision == NER_PRECISION_INT8 ? ner_attention_i16 : ner_attention;
   int turn = 0;
   if( p->rank >= members ) return;
   for( int32_t i = 0; i < n_seq; i++ )
@@ -153,10 +156,9 @@ static void encoder_attend(const struct encoder_pass *p, const int32_t *seq_begi
       size_t row = (size_t)seq_begin[i];
       const float *q = s->qkv + row * (size_t)s->ld_qkv + h * head;
       if( turn % members != p->rank ) continue;
-      ner_attention(p->kernels, q, q + c->hidden, q + 2 * c->hidden,
-                    seq_begin[i + 1] - seq_begin[i], head, s->ld_qkv,
-                    s->attention + (size_t)p->rank * s->attention_floats,
-                    s->context + row * (size_t)s->ld_hidden + h * head, s->ld_hidden);
+      attention(p->kernels, q, q + c->hidden, q + 2 * c->hidden, seq_begin[i + 1] - seq_begin[i],
+                head, s->ld_qkv, s->attention + (size_t)p->rank * s->attention_floats,
+                s->context + row * (size_t)s->ld_hidden + h * head, s->ld_hidden);
     }
 }
 

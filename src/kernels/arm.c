@@ -100,8 +100,17 @@ FN void v_store_q(uint8_t *p, V v, VI offset) {
   uint32_t four = vget_lane_u32(vreinterpret_u32_s8(q), 0);
   memcpy(p, &four, sizeof four);
 }
+FN void v_store_s(int16_t *p, V v) {
+  vst1_s16(p, vqmovn_s32(vcvtnq_s32_f32(v)));
+}
 FN VI i_load(const int32_t *p) {
   return vld1q_s32(p);
+}
+FN void i_store(void *p, VI i) {
+  vst1q_s32(p, i);
+}
+FN VI i_pair(V a, V b) {
+  return vsliq_n_s32(vcvtnq_s32_f32(a), vcvtnq_s32_f32(b), 16);
 }
 FN VI i_broadcast(const uint8_t *p) {
   int32_t four;
@@ -167,6 +176,30 @@ FN struct NER_ISA(sum) NER_ISA(muladd)(struct NER_ISA(sum) s, VI x, int8x16_t w)
 #undef I8_MULADD
 #undef I8_WIDEN
 
+/* Pairs of int16: the two products of a column are added up side by side and put together at the end, so that
+** a sum is two registers. 3 × 16: 24 of them, 4 weights and 1 activation of 32 registers. */
+struct NER_ISA(sum_i16) {
+  int32x4_t low, high; /* columns 0 and 1, columns 2 and 3 */
+};
+FN struct NER_ISA(sum_i16) NER_ISA(muladd_i16)(struct NER_ISA(sum_i16) s, VI x, int16x8_t w) {
+  int16x8_t xs = vreinterpretq_s16_s32(x);
+  s.low = vmlal_s16(s.low, vget_low_s16(xs), vget_low_s16(w));
+  s.high = vmlal_high_s16(s.high, xs, w);
+  return s;
+}
+#define I16(name) name##_i16_neon
+#define I16_ROWS  3
+#define I16_SUM   struct NER_ISA(sum_i16)
+#define I16_ZERO                                                                                   \
+  (struct NER_ISA(sum_i16)) {                                                                      \
+    vdupq_n_s32(0), vdupq_n_s32(0)                                                                 \
+  }
+#define I16_WEIGHTS         int16x8_t
+#define I16_LOAD(p)         vld1q_s16(p)
+#define I16_MULADD(s, x, w) s = NER_ISA(muladd_i16)(s, x, w)
+#define I16_TOTAL(s)        vpaddq_s32((s).low, (s).high)
+#include "kernels/vector_i16.h"
+
 /* A compiler that may use SDOT anyway (Apple's) need not be told to; gcc can be told for some
 ** functions; other clangs cannot, and go without. */
 #if defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__)
@@ -206,6 +239,11 @@ bool ner_kernels_neon(struct ner_kernels *table) {
   table->pack = NER_ISA(pack);
   NER_ISA(fill_training)(table);
   table->quantise = NER_ISA(quantise);
+  table->extent = NER_ISA(extent);
+  table->round_i16 = NER_ISA(round_i16);
+  table->pair_i16 = NER_ISA(pair_i16);
+  table->softmax_i16 = NER_ISA(softmax_i16);
+  table->gemm_i16 = gemm_i16_neon;
   return true;
 }
 bool ner_kernels_neondot(struct ner_kernels *table) {

@@ -116,8 +116,21 @@ FN void v_store_q(uint8_t *p, V v, VI offset) {
   _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(s, s));
 }
 
+FN void v_store_s(int16_t *p, V v) {
+  VI i = _mm256_cvtps_epi32(v);
+  __m128i s = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+  _mm_storeu_si128((__m128i *)p, s);
+}
+
 FN VI i_load(const int32_t *p) {
   return _mm256_loadu_si256((const VI *)p);
+}
+FN void i_store(void *p, VI i) {
+  _mm256_storeu_si256(p, i);
+}
+FN VI i_pair(V a, V b) {
+  VI high = _mm256_slli_epi32(_mm256_cvtps_epi32(b), 16);
+  return _mm256_blend_epi16(_mm256_cvtps_epi32(a), high, 0xAA);
 }
 FN VI i_broadcast(const uint8_t *p) {
   int32_t four;
@@ -204,6 +217,39 @@ static const int16_t NER_ISA(ones)[16]
 #define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
 #include "kernels/vector_i8.h"
 
+/* Pairs of int16: 6 × 16, that is, 12 sums, 2 weights, 1 activation and 1 product fill the registers. Inline
+** assembly for the reason given above. */
+#ifdef __clang__
+#define I16_MULADD(s, x, w) s = _mm256_add_epi32(s, _mm256_madd_epi16(x, w))
+#else
+#define I16_MULADD(s, x, w)                                                                        \
+  do {                                                                                             \
+    VI product_;                                                                                   \
+    __asm__("vpmaddwd %2, %1, %0" : "=x"(product_) : "x"(x), "x"(w));                              \
+    __asm__("vpaddd %1, %0, %0" : "+x"(s) : "x"(product_));                                        \
+  } while( 0 )
+#endif
+#define I16(name)    name##_i16_avx2
+#define I16_ROWS     6
+#define I16_SUM      VI
+#define I16_ZERO     i_set(0)
+#define I16_WEIGHTS  VI
+#define I16_LOAD(p)  _mm256_loadu_si256((const VI *)(p))
+#define I16_TOTAL(s) s
+#include "kernels/vector_i16.h"
+#undef I16
+#undef I16_MULADD
+
+/* VPDPWSSD, for the same reason. */
+#ifdef NER_EMULATE
+#define DPWSSD(acc, x, w) acc = _mm256_dpwssd_epi32(acc, x, w)
+#else
+#define DPWSSD(acc, x, w) __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(w))
+#endif
+#define I16(name)           name##_i16_avxvnni
+#define I16_MULADD(s, x, w) DPWSSD(s, x, w)
+#include "kernels/vector_i16.h"
+
 static bool avx2_fill(struct ner_kernels *table) {
   table->gemm_f32 = NER_ISA(gemm_f32);
   table->gemm_i8 = gemm_i8_avx2;
@@ -212,6 +258,11 @@ static bool avx2_fill(struct ner_kernels *table) {
   table->pack = NER_ISA(pack);
   NER_ISA(fill_training)(table);
   table->quantise = NER_ISA(quantise);
+  table->extent = NER_ISA(extent);
+  table->round_i16 = NER_ISA(round_i16);
+  table->pair_i16 = NER_ISA(pair_i16);
+  table->softmax_i16 = NER_ISA(softmax_i16);
+  table->gemm_i16 = gemm_i16_avx2;
   return true;
 }
 
@@ -221,6 +272,7 @@ bool ner_kernels_avx2(struct ner_kernels *table) {
 bool ner_kernels_avxvnni(struct ner_kernels *table) {
   if( !ner_cpu_x86().avxvnni || !avx2_fill(table) ) return false;
   table->gemm_i8 = gemm_i8_avxvnni;
+  table->gemm_i16 = gemm_i16_avxvnni;
   return true;
 }
 

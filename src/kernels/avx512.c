@@ -126,8 +126,19 @@ FN void v_store_q(uint8_t *p, V v, VI offset) {
   _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(i));
 }
 
+FN void v_store_s(int16_t *p, V v) {
+  _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+}
+
 FN VI i_load(const int32_t *p) {
   return _mm512_loadu_si512(p);
+}
+FN void i_store(void *p, VI i) {
+  _mm512_storeu_si512(p, i);
+}
+FN VI i_pair(V a, V b) {
+  VI low = _mm512_and_si512(_mm512_cvtps_epi32(a), _mm512_set1_epi32(0xFFFF));
+  return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtps_epi32(b), 16));
 }
 FN VI i_broadcast(const uint8_t *p) {
   int32_t four;
@@ -191,6 +202,28 @@ KERNEL static void NER_ISA(quantise)(const float *x, int m, int n, int ldx, uint
 #define I8_DOT(acc, x, w) DPBUSD(acc, x, w)
 #include "kernels/vector_i8.h"
 
+/* Pairs of int16: 12 × 16, that is, 12 sums, 1 weight, 1 activation and 1 product of 32 registers. */
+#define I16(name)           name##_i16_avx512
+#define I16_ROWS            12
+#define I16_SUM             VI
+#define I16_ZERO            i_set(0)
+#define I16_WEIGHTS         VI
+#define I16_LOAD(p)         _mm512_loadu_si512(p)
+#define I16_MULADD(s, x, w) s = _mm512_add_epi32(s, _mm512_madd_epi16(x, w))
+#define I16_TOTAL(s)        s
+#include "kernels/vector_i16.h"
+#undef I16
+#undef I16_MULADD
+
+#ifdef NER_EMULATE
+#define DPWSSD(acc, x, w) acc = _mm512_dpwssd_epi32(acc, x, w)
+#else
+#define DPWSSD(acc, x, w) __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w))
+#endif
+#define I16(name)           name##_i16_avx512vnni
+#define I16_MULADD(s, x, w) DPWSSD(s, x, w)
+#include "kernels/vector_i16.h"
+
 static bool avx512_fill(struct ner_kernels *table) {
   table->gemm_f32 = NER_ISA(gemm_f32);
   table->gemm_i8 = gemm_i8_avx512;
@@ -199,6 +232,11 @@ static bool avx512_fill(struct ner_kernels *table) {
   table->pack = NER_ISA(pack);
   NER_ISA(fill_training)(table);
   table->quantise = NER_ISA(quantise);
+  table->extent = NER_ISA(extent);
+  table->round_i16 = NER_ISA(round_i16);
+  table->pair_i16 = NER_ISA(pair_i16);
+  table->softmax_i16 = NER_ISA(softmax_i16);
+  table->gemm_i16 = gemm_i16_avx512;
   return true;
 }
 
@@ -208,6 +246,7 @@ bool ner_kernels_avx512(struct ner_kernels *table) {
 bool ner_kernels_avx512vnni(struct ner_kernels *table) {
   if( !ner_cpu_x86().avx512vnni || !avx512_fill(table) ) return false;
   table->gemm_i8 = gemm_i8_avx512vnni;
+  table->gemm_i16 = gemm_i16_avx512vnni;
   return true;
 }
 

@@ -48,6 +48,13 @@
 #define NER_I8_CHUNK 2
 #define NER_I8_LIMIT 128
 
+/* Int16 arithmetic, for the attention of int8 models: two matrices that are not known beforehand are
+** rounded to integers with one step each, and their products are added up exactly, in 32 bits. Packed:
+**   int16         [ceil(N/16)][ceil(K/2)][16][2] zero padded
+** Where n products are added up, both factors stay within ±ner_i16_limit(n): n·limit² < 2^31. For the
+** product of softmax's rows and the values see ner_i16_value_limit(). */
+#define NER_I16_MAX 32767
+
 /* y = x·Wᵀ + b for W [n_out, n_in]. Immutable; pointers are borrowed from the
 ** model's storage. */
 struct ner_linear {
@@ -111,8 +118,23 @@ struct ner_kernels {
   /* In place over rows of n. */
   void (*softmax)(float *x, int m, int n, int ld);
 
-  /* Rows of w [n_out, n_in] as f32 weights (layout above). */
+  /* Rows of w [n_out, n_in] as f32 weights (layout above). Bits are moved, nothing else: they may be pairs
+  ** of int16 as well, n_in of them. */
   void (*pack)(const float *w, int n_out, int n_in, int ldw, float *packed);
+
+  /* The greatest |x| of x [m, n]; NaN does not count. */
+  float (*extent)(const float *x, int m, int n, int ldx);
+  /* y = round(x·factor), which has to lie within ±NER_I16_MAX; NaN becomes the least of these. Behind an
+  ** odd n follows a 0, so that rows are whole pairs. */
+  void (*round_i16)(const float *x, int m, int n, int ldx, float factor, int16_t *y, int ldy);
+  /* The same with the columns of x [m, n] as weights, n_out = n and n_in = m (int16 layout above). */
+  void (*pair_i16)(const float *x, int m, int n, int ldx, float factor, int16_t *packed);
+  /* y[m, n_out] = factor[m]·(Σ x·w) for x [m, n_in], rows of whole pairs, and packed int16. */
+  void (*gemm_i16)(const int16_t *x, int m, int ldx, const struct ner_linear *w,
+                   const float *factor, float *y, int ldy);
+  /* Rows of n as y / total = 2^x / Σ 2^x, with y of 0..NER_I16_MAX and Σ y <= NER_I16_TOTAL + n/2; zeros
+  ** follow up to a multiple of 16. x is lost, also what lies behind its rows up to there. */
+  void (*softmax_i16)(float *x, int m, int n, int ldx, int16_t *y, int ldy, float *total);
 
   /* The rest is for training alone; the equations stand in training.c.
   ** y = gelu(x) over rows of n; y may be x. */
@@ -135,6 +157,26 @@ struct ner_kernels {
 /* sum_squares() adds up runs of this many in float, and the runs in double. */
 #define NER_SQUARES 4096
 
+/* The rows of softmax_i16() are as fine as NER_I16_MAX allows while their numbers add up to no more than
+** this, which leaves the values they are multiplied with 11 bits and a sign. */
+#define NER_I16_TOTAL (1 << 20)
+
+/* min(NER_I16_MAX, √(2^31 / n)), for n >= 1 products. */
+static inline int ner_i16_limit(int n) {
+  int limit = NER_I16_MAX;
+  while( (int64_t)limit * limit * n > INT32_MAX )
+    limit = (int)((limit + INT32_MAX / n / limit) / 2);
+  return limit;
+}
+/* The limit of what rows of softmax_i16() over n tokens are multiplied with: such a row adds up to
+** NER_I16_TOTAL + n/2, and as much again for the rounding of the floats is more than enough; or, where these
+** are few, to n·NER_I16_MAX. */
+static inline int ner_i16_value_limit(int n) {
+  int64_t total = (int64_t)n * NER_I16_MAX;
+  if( total > NER_I16_TOTAL + n ) total = NER_I16_TOTAL + n;
+  return INT32_MAX / total < NER_I16_MAX ? (int)(INT32_MAX / total) : NER_I16_MAX;
+}
+
 static inline int ner_quantised_bytes(int n) {
   return (int)ner_round_up((size_t)n, 64);
 }
@@ -148,7 +190,11 @@ static inline int32_t ner_panels(int32_t n_out) {
 void ner_attention(const struct ner_kernels *kernels, const float *q, const float *k,
                    const float *v, int n_tok, int head, int ld, float *scratch, float *out,
                    int ldo);
-size_t ner_attention_scratch(int n_tok, int head); /* floats, for any level */
+/* The same in int16 arithmetic, for int8 models: off by less than int8 rounds off before and after it. */
+void ner_attention_i16(const struct ner_kernels *kernels, const float *q, const float *k,
+                       const float *v, int n_tok, int head, int ld, float *scratch, float *out,
+                       int ldo);
+size_t ner_attention_scratch(int n_tok, int head); /* floats, for either and any level */
 
 /* The best table for this machine, or the level NER_CPU names. NULL and an error when NER_CPU
 ** is unknown or the machine lacks it. */

@@ -40,6 +40,13 @@ static inline struct ner_row ner_row_of(float below, float above, float *factor)
   return row;
 }
 
+/* What takes a row of e^x that add up to `total` to integers: the greatest, 1, to NER_I16_MAX, unless all
+** together would exceed NER_I16_TOTAL. */
+static inline float ner_i16_factor(float total) {
+  float factor = NER_I16_TOTAL / total;
+  return factor < NER_I16_MAX ? factor : NER_I16_MAX;
+}
+
 /* The portable versions that other levels use as they are. */
 float ner_gelu(float x);
 void ner_kernels_training(struct ner_kernels *table); /* what only training uses */

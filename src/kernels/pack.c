@@ -16,7 +16,8 @@ void ner_pack_rows(const float *w, int n_out, int n_in, int ldw, float *packed) 
     if( rows < NER_PANEL ) memset(packed, 0, (size_t)n_in * NER_PANEL * sizeof *packed);
     for( int j = 0; j < rows; j++ ) {
       const float *row = w + (size_t)(n + j) * ldw;
-      for( int k = 0; k < n_in; k++ ) packed[(size_t)k * NER_PANEL + j] = row[k];
+      for( int k = 0; k < n_in; k++ ) /* copied: it may be a pair of int16 */
+        memcpy(packed + (size_t)k * NER_PANEL + j, row + k, sizeof *row);
     }
   }
 }

@@ -123,6 +123,74 @@ static void portable_softmax(float *x, int m, int n, int ld) {
   }
 }
 
+static float portable_extent(const float *x, int m, int n, int ldx) {
+  float top = 0;
+  for( int i = 0; i < m; i++ )
+    for( int k = 0; k < n; k++ ) {
+      float size = fabsf(x[(size_t)i * ldx + k]);
+      top = size > top ? size : top;
+    }
+  return top;
+}
+
+static int16_t portable_steps(float x, float factor) {
+  float steps = x * factor;
+  steps = steps > -NER_I16_MAX ? steps : -NER_I16_MAX; /* NaN: the least */
+  return (int16_t)nearbyintf(steps < NER_I16_MAX ? steps : NER_I16_MAX);
+}
+
+static void portable_round_i16(const float *x, int m, int n, int ldx, float factor, int16_t *y,
+                               int ldy) {
+  for( int i = 0; i < m; i++ ) {
+    int16_t *out = y + (size_t)i * ldy;
+    for( int k = 0; k < n; k++ ) out[k] = portable_steps(x[(size_t)i * ldx + k], factor);
+    if( n % 2 ) out[n] = 0;
+  }
+}
+
+static void portable_pair_i16(const float *x, int m, int n, int ldx, float factor,
+                              int16_t *packed) {
+  for( int col = 0; col < n; col += NER_PANEL )
+    for( int i = 0; i < m; i += 2 )
+      for( int j = col; j < col + NER_PANEL; j++ )
+        for( int k = i; k < i + 2; k++ )
+          *packed++ = j < n && k < m ? portable_steps(x[(size_t)k * ldx + j], factor) : 0;
+}
+
+static void portable_gemm_i16(const int16_t *x, int m, int ldx, const struct ner_linear *w,
+                              const float *factor, float *y, int ldy) {
+  int pairs = (w->n_in + 1) / 2;
+  for( int i = 0; i < m; i++ )
+    for( int n = 0; n < w->n_out; n++ ) {
+      const int16_t *in = x + (size_t)i * ldx; /* [pairs, 2] */
+      const int16_t *column =                  /* [pairs, 2] in steps of NER_PANEL pairs */
+          (const int16_t *)w->packed + (size_t)(n / NER_PANEL) * pairs * 2 * NER_PANEL +
+          n % NER_PANEL * 2;
+      uint32_t sum = 0; /* of signed numbers: what NaN has become may make them wrap around */
+      for( int k = 0; k < pairs; k++, in += 2, column += 2 * NER_PANEL )
+        sum += (uint32_t)(in[0] * column[0]) + (uint32_t)(in[1] * column[1]);
+      y[(size_t)i * ldy + n] = (float)(int32_t)sum * factor[i];
+    }
+}
+
+static void portable_softmax_i16(float *x, int m, int n, int ldx, int16_t *y, int ldy,
+                                 float *total) {
+  for( int i = 0; i < m; i++ ) {
+    float *row = x + (size_t)i * ldx;
+    int16_t *out = y + (size_t)i * ldy;
+    float top = row[0], sum = 0, factor;
+    for( int k = 1; k < n; k++ ) top = row[k] > top ? row[k] : top;
+    for( int k = 0; k < n; k++ ) {
+      float below = row[k] - top;
+      sum += row[k] = (float)exp2(below > -60 ? (double)below : -60); /* NaN: nothing */
+    }
+    factor = ner_i16_factor(sum);
+    for( int k = 0; k < n; k++ ) out[k] = portable_steps(row[k], factor);
+    memset(out + n, 0, (ner_round_up((size_t)n, NER_PANEL) - (size_t)n) * sizeof *out);
+    total[i] = sum * factor;
+  }
+}
+
 bool ner_kernels_portable(struct ner_kernels *table) {
   *table = (struct ner_kernels){
       .quantise = portable_quantise,
@@ -131,6 +199,11 @@ bool ner_kernels_portable(struct ner_kernels *table) {
       .layer_norm = portable_layer_norm,
       .softmax = portable_softmax,
       .pack = ner_pack_rows,
+      .extent = portable_extent,
+      .round_i16 = portable_round_i16,
+      .pair_i16 = portable_pair_i16,
+      .gemm_i16 = portable_gemm_i16,
+      .softmax_i16 = portable_softmax_i16,
   };
   ner_kernels_training(table);
   return true;

@@ -194,6 +194,42 @@ static void naive_norm(double *x, const double *add, int n, int width, const flo
   }
 }
 
+/* Columns [0, width) of x [n, ld] as whole steps, of which the greatest has `limit`. */
+static void naive_round(double *x, int n, int width, int ld, int limit) {
+  double top = 0;
+  for( int i = 0; i < n; i++ )
+    for( int k = 0; k < width; k++ ) top = fmax(top, fabs(x[i * ld + k]));
+  for( int i = 0; i < n; i++ )
+    for( int k = 0; k < width; k++ )
+      if( top > 0 ) x[i * ld + k] = rint(x[i * ld + k] * limit / top) * top / limit;
+}
+
+/* context [n, d] of one head; qkv [n, 3·d] from its column of q on. int8: q, k, v and what softmax gives are
+** rounded to 16 bits, as the model does. */
+static void naive_attention(bool int8, double *qkv, int n, int d, int head, double *context) {
+  double *score = doubles(1, n), *q = qkv, *k = qkv + d, *v = qkv + 2 * d;
+  if( int8 ) {
+    naive_round(q, n, head, 3 * d, ner_i16_limit(head));
+    naive_round(k, n, head, 3 * d, ner_i16_limit(head));
+    naive_round(v, n, head, 3 * d, ner_i16_value_limit(n));
+  }
+  for( int i = 0; i < n; i++ ) {
+    double top = -INFINITY, total = 0, factor;
+    for( int j = 0; j < n; j++ ) {
+      score[j] = 0;
+      for( int c = 0; c < head; c++ ) score[j] += q[i * 3 * d + c] * k[j * 3 * d + c];
+      top = fmax(top, score[j]);
+    }
+    for( int j = 0; j < n; j++ ) total += score[j] = exp(score[j] - top);
+    factor = fmin(NER_I16_MAX, NER_I16_TOTAL / total);
+    for( int j = 0; j < n; j++ ) {
+      if( int8 ) score[j] = rint(score[j] * factor) / factor;
+      for( int c = 0; c < head; c++ ) context[i * d + c] += score[j] / total * v[j * 3 * d + c];
+    }
+  }
+  free(score);
+}
+
 /* Logits [n, n_labels] of one text. */
 static double *naive_encode(const struct toy *t, const int32_t *ids, int n) {
   const struct ner_config *c = &t->model.config;
@@ -209,21 +245,8 @@ static double *naive_encode(const struct toy *t, const int32_t *ids, int n) {
     const struct dense *dense = &t->dense[4 * l];
     const struct ner_layer *layer = &w->layer[l];
     double *qkv = naive_linear(&dense[0], int8, h, n), *context = doubles(n, d), *a, *f, *o;
-    double *score = doubles(1, n);
-    for( int i = 0; i < n; i++ )
-      for( int hd = 0; hd < c->heads; hd++ ) {
-        double total = 0;
-        for( int j = 0; j < n; j++ ) {
-          score[j] = 0;
-          for( int k = 0; k < head; k++ )
-            score[j] += qkv[i * 3 * d + hd * head + k] * qkv[j * 3 * d + d + hd * head + k];
-          total += score[j] = exp(score[j]);
-        }
-        for( int j = 0; j < n; j++ )
-          for( int k = 0; k < head; k++ )
-            context[i * d + hd * head + k] +=
-                score[j] / total * qkv[j * 3 * d + 2 * d + hd * head + k];
-      }
+    for( int hd = 0; hd < c->heads; hd++ )
+      naive_attention(int8, qkv + hd * head, n, d, head, context + hd * head);
     a = naive_linear(&dense[1], int8, context, n);
     naive_norm(a, h, n, d, layer->attn_norm_gain, layer->attn_norm_bias, c->norm_eps);
     f = naive_linear(&dense[2], int8, a, n);
@@ -231,7 +254,7 @@ static double *naive_encode(const struct toy *t, const int32_t *ids, int n) {
     o = naive_linear(&dense[3], int8, f, n);
     naive_norm(o, a, n, d, layer->ffn_norm_gain, layer->ffn_norm_bias, c->norm_eps);
     memcpy(h, o, (size_t)n * (size_t)d * sizeof *h);
-    free(qkv), free(context), free(score), free(a), free(f), free(o);
+    free(qkv), free(context), free(a), free(f), free(o);
   }
   logits = naive_linear(&t->dense[4 * c->layers], false, h, n);
   free(h);

@@ -666,11 +666,186 @@ static void test_gelu(void **state) {
   }
 }
 
+/* No sum of as many products as a limit is for leaves 32 bits, and the next larger one could. */
+static void test_limits_i16(void **state) {
+  (void)state;
+  for( int64_t n = 1; n <= 65536; n++ ) {
+    int64_t limit = ner_i16_limit((int)n), values = ner_i16_value_limit((int)n);
+    int64_t most = n * NER_I16_MAX < NER_I16_TOTAL + n ? n * NER_I16_MAX : NER_I16_TOTAL + n;
+    assert_true(limit <= NER_I16_MAX && n * limit * limit <= INT32_MAX);
+    assert_true(limit == NER_I16_MAX || n * (limit + 1) * (limit + 1) > INT32_MAX);
+    assert_true(values <= NER_I16_MAX && most * values <= INT32_MAX);
+    assert_true(values >= 1023);
+  }
+}
+
+static void test_round_i16(void **state) {
+  (void)state;
+  begin(12);
+  for( int round = 0; round < 80; round++ ) {
+    int m = 1 + below(9), n = round < 40 ? round + 1 : 1 + below(90), ldx = n + below(3);
+    int ldy = n + n % 2 + 2 * below(2), at_end = round % 2, pairs = (m + 1) / 2;
+    size_t n_x = (size_t)(m - 1) * (size_t)ldx + (size_t)n;
+    size_t n_y = (size_t)(m - 1) * (size_t)ldy + (size_t)(n + n % 2);
+    size_t n_packed = (size_t)ner_panels(n) * 16 * 2 * (size_t)pairs;
+    float *x = guarded(n_x * 4, at_end), top = 0, factor;
+    int16_t *want = guarded(n_y * 2, true), *packed = guarded(n_packed * 2, true);
+    for( size_t i = 0; i < n_x; i++ ) x[i] = bell();
+    if( round % 5 == 1 ) x[below((int)n_x)] = NAN;
+    if( round % 5 == 2 ) x[n - 1] = INFINITY;
+    if( round % 5 == 3 )
+      for( size_t i = 0; i < n_x; i++ )
+        x[i] = (float)(below(65535) - 32767) + 0.5f * (float)below(2);
+    for( int i = 0; i < m; i++ )
+      for( int k = 0; k < n; k++ ) top = fmaxf(top, fabsf(x[i * ldx + k])); /* which ignores NaN */
+    factor = round % 5 == 3 ? 1 : NER_I16_MAX / top;
+    portable()->round_i16(x, m, n, ldx, factor, want, ldy);
+    portable()->pair_i16(x, m, n, ldx, factor, packed);
+    for( int i = 0; i < m; i++ ) {
+      for( int k = 0; k < n; k++ ) {
+        float steps = x[i * ldx + k] * factor;
+        int q = want[i * ldy + k];
+        assert_true(packed[((k / 16 * pairs + i / 2) * 16 + k % 16) * 2 + i % 2] == q);
+        if( isnan(steps) )
+          assert_int_equal(q, -NER_I16_MAX);
+        else
+          CLOSE(q, steps, round % 5 == 3 ? 1 : 0.5, "portable round_i16");
+      }
+      if( n % 2 ) assert_int_equal(want[i * ldy + n], 0);
+    }
+    for( int k = 0; k < ner_panels(n) * 16; k++ )
+      for( int i = 0; i < 2 * pairs; i++ )
+        if( k >= n || i >= m )
+          assert_int_equal(packed[((k / 16 * pairs + i / 2) * 16 + k % 16) * 2 + i % 2], 0);
+    EACH_LEVEL(k) {
+      int16_t *got = guarded(n_y * 2, at_end), *got_packed = guarded(n_packed * 2, at_end);
+      assert_true(k->extent(x, m, n, ldx) == top);
+      k->round_i16(x, m, n, ldx, factor, got, ldy);
+      k->pair_i16(x, m, n, ldx, factor, got_packed);
+      if( memcmp(got, want, n_y * 2) != 0 ) fail_msg("%s: round_i16 differs at n %d", k->name, n);
+      if( memcmp(got_packed, packed, n_packed * 2) != 0 )
+        fail_msg("%s: pair_i16 differs at m %d n %d", k->name, m, n);
+    }
+    release();
+  }
+}
+
+/* Every level as the portable one, and that as plain sums, also where every product is the largest of one
+** sign or of either. */
+static void test_gemm_i16(void **state) {
+  (void)state;
+  begin(13);
+  for( int round = 0; round < 60; round++ ) {
+    struct shape s = random_shape(round);
+    bool extreme = round % 3 == 0, at_end = round % 2;
+    int pairs = (s.k + 1) / 2, ldx = 2 * (pairs + below(2)), ldy = s.n + below(2) * below(20);
+    int limit = ner_i16_limit(s.k);
+    size_t n_x = (size_t)(s.m - 1) * (size_t)ldx + 2 * (size_t)pairs;
+    size_t n_w = (size_t)ner_panels(s.n) * 16 * 2 * (size_t)pairs;
+    size_t n_y = (size_t)(s.m - 1) * (size_t)ldy + (size_t)s.n;
+    int16_t *x = guarded(n_x * 2, at_end), *w = guarded(n_w * 2, at_end);
+    float *factor = guarded((size_t)s.m * 4, true), *want = guarded(n_y * 4, at_end);
+    struct ner_linear lin = {.n_out = s.n, .n_in = s.k, .packed = w};
+    for( size_t i = 0; i < n_x; i++ )
+      x[i] = (int16_t)(extreme ? (round % 2 || below(2) ? limit : -limit)
+                               : below(2 * limit + 1) - limit);
+    for( size_t i = 0; i < n_w; i++ )
+      w[i] = (int16_t)(extreme ? (round % 2 || below(2) ? limit : -limit)
+                               : below(2 * limit + 1) - limit);
+    if( s.k % 2 )
+      for( int p = 0; p < ner_panels(s.n); p++ )
+        for( int j = 0; j < 16; j++ )
+          w[(((size_t)p + 1) * (size_t)pairs * 16 - 16 + (size_t)j) * 2 + 1] = 0;
+    for( int m = 0; m < s.m; m++ ) factor[m] = round % 4 ? uniform() : 1;
+    portable()->gemm_i16(x, s.m, ldx, &lin, factor, want, ldy);
+    for( int m = 0; m < s.m; m++ )
+      for( int n = 0; n < s.n; n++ ) {
+        int64_t sum = 0;
+        for( int k = 0; k < s.k; k++ )
+          sum += x[m * ldx + k] * w[((n / 16 * pairs + k / 2) * 16 + n % 16) * 2 + k % 2];
+        assert_true(llabs(sum) <= INT32_MAX);
+        assert_true(want[m * ldy + n] == (float)sum * factor[m]);
+      }
+    EACH_LEVEL(k) {
+      float *got = guarded(n_y * 4, at_end);
+      k->gemm_i16(x, s.m, ldx, &lin, factor, got, ldy);
+      if( memcmp(got, want, n_y * 4) != 0 )
+        fail_msg("%s: int16 product differs at m %d n %d k %d", k->name, s.m, s.n, s.k);
+    }
+    release();
+  }
+}
+
+static void test_softmax_i16(void **state) {
+  (void)state;
+  begin(14);
+  for( int round = 0; round < 80; round++ ) {
+    enum { M = 3 };
+    int n = round < 35 ? round + 1 : 1 + below(520), padded = (n + 15) / 16 * 16;
+    int ld = padded + 16 * below(2), at_end = round % 2;
+    float spread = round % 4 == 0 ? 0.01f : round % 4 == 1 ? 1 : round % 4 == 2 ? 10 : 200;
+    size_t n_x = (size_t)(M - 1) * (size_t)ld + (size_t)padded;
+    float *x = guarded(n_x * 4, at_end), total[M];
+    for( size_t i = 0; i < n_x; i++ ) x[i] = bell() * spread; /* also behind the rows */
+    EACH_LEVEL(k) {
+      float *lost = guarded(n_x * 4, at_end);
+      int16_t *y = guarded(n_x * 2, at_end);
+      memcpy(lost, x, n_x * 4);
+      k->softmax_i16(lost, M, n, ld, y, ld, total);
+      for( int m = 0; m < M; m++ ) {
+        double top = -INFINITY, sum = 0;
+        int64_t all = 0;
+        for( int i = 0; i < n; i++ ) top = fmax(top, x[m * ld + i]);
+        for( int i = 0; i < n; i++ ) sum += exp2(x[m * ld + i] - top);
+        for( int i = 0; i < n; i++ ) {
+          double share = exp2(x[m * ld + i] - top) / sum;
+          CLOSE(y[m * ld + i], share * total[m], 0.5 + 1e-5 * share * total[m],
+                "%s softmax_i16 n %d", k->name, n);
+          all += y[m * ld + i];
+        }
+        assert_true(all <= NER_I16_TOTAL + n / 2 + 2);
+        /* As fine as can be: the largest is all that fits, or all together are. */
+        CLOSE(total[m], fmin(NER_I16_MAX * sum, NER_I16_TOTAL), 1e-5 * total[m], "%s total",
+              k->name);
+        for( int i = n; i < padded; i++ ) assert_int_equal(y[m * ld + i], 0);
+      }
+    }
+    release();
+  }
+}
+
+/* What no model should hold gives numbers that are not there, or any, but no fault. */
+static void test_attention_i16_of_no_numbers(void **state) {
+  enum { N = 20, HEAD = 8, LD = 3 * HEAD };
+  static const float strange[] = {NAN, INFINITY, -INFINITY, 3e38f, 1e-38f, 0};
+  (void)state;
+  begin(15);
+  EACH_LEVEL(k) {
+    for( int i = 0; i < 6 * 3; i++ ) {
+      float *x = guarded(N * LD * 4, true), *out = guarded(N * HEAD * 4, true);
+      float *scratch = guarded(ner_attention_scratch(N, HEAD) * 4 + 64, false);
+      for( int j = 0; j < N * LD; j++ )
+        x[j] = strange[i / 3] == 0 || i / 3 == 4 ? strange[i / 3] : bell();
+      x[5 * LD + i % 3 * HEAD + 2] = strange[i / 3];
+      ner_attention_i16(k, x, x + HEAD, x + 2 * HEAD, N, HEAD, LD, scratch, out, HEAD);
+      /* Infinite values are not passed off as finite ones; zeros stay zeros. */
+      if( isinf(strange[i / 3]) && i % 3 == 2 )
+        for( int j = 0; j < N * HEAD; j++ ) assert_false(isfinite(out[j]));
+      if( strange[i / 3] == 0 )
+        for( int j = 0; j < N * HEAD; j++ ) assert_true(out[j] == 0);
+    }
+    release();
+    begin(15);
+  }
+  release();
+}
+
 static void test_attention(void **state) {
   static const struct shape shapes[] = {/* tokens, head, - */
                                         {1, 64, 0},   {2, 64, 0},  {17, 64, 0}, {50, 64, 0},
                                         {100, 64, 0}, {33, 16, 0}, {20, 5, 0},  {49, 20, 0},
                                         {97, 8, 0},   {16, 32, 0}};
+  double worst = 0;
   (void)state;
   begin(7);
   for( size_t i = 0; i < sizeof shapes / sizeof *shapes; i++ ) {
@@ -706,9 +881,20 @@ static void test_attention(void **state) {
             CLOSE(out[a * ldo + d], want[a * ldo + d], 2e-6, "%s attention n %d head %d", k->name,
                   n, head);
         }
+      ner_attention_i16(k, qkv, qkv + head, qkv + 2 * head, n, head, ld, scratch, out, ldo);
+      for( int a = 0; a < n; a++ )
+        for( int d = 0; d < ldo && a * ldo + d < (int)n_out; d++ ) {
+          if( d >= head )
+            assert_memory_equal(&out[a * ldo + d], &want[a * ldo + d], 4);
+          else
+            worst = fmax(worst, fabs(out[a * ldo + d] - want[a * ldo + d]));
+        }
     }
     release();
   }
+  printf("# int16 attention is off by at most %.2g, of values of up to 1.5\n", worst);
+  assert_true(worst <
+              8e-4); /* half a step of 1/2046 of the greatest value, and what the scores add */
 }
 
 /* FNV-1a, 64 bits. */
@@ -725,11 +911,9 @@ static void test_same_bits(void **state) {
   static const struct {
     const char *what;
     uint64_t hash;
-  } want[] = {{"gemm_f32 and gelu", 0xF8BFAA2A54FB6A3C},
-              {"gemm_i8 and gelu", 0xDD05A20361990A1F},
-              {"layer_norm", 0x5CB1BA641A14AAED},
-              {"softmax", 0x94117F0BEA8010AF},
-              {"attention", 0x1665572A1373EE66}};
+  } want[] = {{"gemm_f32 and gelu", 0xF8BFAA2A54FB6A3C}, {"gemm_i8 and gelu", 0xDD05A20361990A1F},
+              {"layer_norm", 0x5CB1BA641A14AAED},        {"softmax", 0x94117F0BEA8010AF},
+              {"attention", 0x1665572A1373EE66},         {"attention_i16", 0xB7662A1D066A821E}};
   struct weights w;
   float *scratch;
   int n_wrong = 0;
@@ -741,12 +925,12 @@ static void test_same_bits(void **state) {
     static float x[N_TOK * LD], y[M * N], out[N_TOK * HEAD], gain[LD];
     static struct ner_row rows[M];
     static uint8_t q[M * LDQ];
-    uint64_t got[5];
+    uint64_t got[6];
     if( strcmp(k->name, "portable") == 0 || strcmp(k->name, "openblas") == 0 ) continue;
     seed = 9; /* the same numbers for each level */
     for( int i = 0; i < N_TOK * LD; i++ ) x[i] = 2 * uniform();
     for( int i = 0; i < LD; i++ ) gain[i] = uniform();
-    for( int i = 0; i < 5; i++ ) got[i] = 0xCBF29CE484222325u;
+    for( int i = 0; i < 6; i++ ) got[i] = 0xCBF29CE484222325u;
     k->gemm_f32(x, M, K, &w.f32, 0, ner_panels(N), NER_EPILOGUE_GELU, y, N);
     got[0] = hash(got[0], y, sizeof y);
     k->quantise(x, M, K, K, q, LDQ, rows);
@@ -762,7 +946,9 @@ static void test_same_bits(void **state) {
     }
     ner_attention(k, x, x + HEAD, x + 2 * HEAD, N_TOK, HEAD, LD, scratch, out, HEAD);
     got[4] = hash(got[4], out, sizeof out);
-    for( int i = 0; i < 5; i++ ) {
+    ner_attention_i16(k, x, x + HEAD, x + 2 * HEAD, N_TOK, HEAD, LD, scratch, out, HEAD);
+    got[5] = hash(got[5], out, sizeof out);
+    for( int i = 0; i < 6; i++ ) {
       if( got[i] == want[i].hash ) continue;
       n_wrong++;
       printf("# %s: %s gives 0x%016llX\n", k->name, want[i].what, (unsigned long long)got[i]);
@@ -774,12 +960,23 @@ static void test_same_bits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_levels),     cmocka_unit_test(test_packing),
-      cmocka_unit_test(test_repack),     cmocka_unit_test(test_pack_levels),
-      cmocka_unit_test(test_quantise),   cmocka_unit_test(test_gemm_i8),
-      cmocka_unit_test(test_gemm_f32),   cmocka_unit_test(test_rows),
-      cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_softmax),
-      cmocka_unit_test(test_gelu),       cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_levels),
+      cmocka_unit_test(test_packing),
+      cmocka_unit_test(test_repack),
+      cmocka_unit_test(test_pack_levels),
+      cmocka_unit_test(test_quantise),
+      cmocka_unit_test(test_gemm_i8),
+      cmocka_unit_test(test_gemm_f32),
+      cmocka_unit_test(test_rows),
+      cmocka_unit_test(test_layer_norm),
+      cmocka_unit_test(test_softmax),
+      cmocka_unit_test(test_gelu),
+      cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_limits_i16),
+      cmocka_unit_test(test_round_i16),
+      cmocka_unit_test(test_gemm_i16),
+      cmocka_unit_test(test_softmax_i16),
+      cmocka_unit_test(test_attention_i16_of_no_numbers),
       cmocka_unit_test(test_same_bits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
